@@ -1,0 +1,61 @@
+import type { DeviceInfo, DeviceStats, Dtype, EngineTimings, LoadOptions, Progress, RawImage } from './engine.types.js';
+
+/* The whole surface of the native addon (native/addon). Only apps/engine-host and test/addon load it. */
+
+/** A request in the engine's own terms: token ids instead of text. */
+export interface NativeRequest {
+  /** Ids of the filled-in template, already cut to the tokenizer's maximum. */
+  promptIds: Int32Array;
+  /** Null when guidance is off. */
+  negativePromptIds: Int32Array | null;
+  /** Leading rows of the embeddings that belong to the template and are dropped. */
+  dropIndex: number;
+  maxSequenceLength: number;
+  width: number;
+  height: number;
+  numInferenceSteps: number;
+  trueCfgScale: number;
+  seed: number;
+  numImages: number;
+  image?: RawImage;
+  strength?: number;
+}
+
+export interface NativeResult {
+  images: RawImage[];
+  timings: EngineTimings;
+  vaeTiled: boolean;
+}
+
+export interface NativeModelInfo {
+  class: string;
+  dtype: Dtype;
+  parameters: number;
+  sizeMultiple: number;
+  minSteps: number;
+  /** Used when the folder has no generation_defaults.json: 128 latent cells a side. */
+  defaultSide: number;
+  device: DeviceInfo;
+}
+
+export interface BuildInfo {
+  libtorch: string;
+  cuda: string | null;
+}
+
+export interface NativeEngine {
+  /** Rejects with INVALID_MODEL (the message names the file) or ENGINE_UNAVAILABLE (no such device). */
+  load(folder: string, options: LoadOptions): Promise<NativeModelInfo>;
+  generate(jobId: string, request: NativeRequest, onEvent: (event: Progress) => void): Promise<NativeResult>;
+  /** False: not here (never came, or ended). Before its generate arrives it is remembered. */
+  cancel(jobId: string): boolean;
+  stats(): DeviceStats;
+  /** Frees the model. Twice is fine; afterwards every call rejects with ENGINE_UNAVAILABLE. */
+  dispose(): Promise<void>;
+}
+
+export interface Addon {
+  Engine: new () => NativeEngine;
+  errorCodes(): string[];
+  buildInfo(): BuildInfo;
+}

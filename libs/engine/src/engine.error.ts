@@ -1,0 +1,34 @@
+/**
+ * What the engine can answer instead of a picture. The native side holds the same list in the same order
+ * (native/errors/error.h); test/addon/mirror.spec.ts keeps the two equal.
+ */
+export const engineErrorCodes = [
+  'INVALID_ARGUMENT', // a request that the engine refuses: the message names the field
+  'UNSUPPORTED_BY_MODEL', // the loaded checkpoint cannot do this
+  'INVALID_MODEL', // a checkpoint folder that cannot be loaded: the message names the file
+  'REQUEST_TOO_LARGE', // this size can never fit the memory budget
+  'CANCELLED',
+  'NUMERICAL_FAILURE', // NaN or Inf: the message names the stage
+  'OUT_OF_MEMORY', // the device could not hold this request; the next one works
+  'ENGINE_UNAVAILABLE', // not loaded, disposed, or its process has ended
+  'INTERNAL',
+] as const;
+
+export type EngineErrorCode = (typeof engineErrorCodes)[number];
+
+export function isEngineErrorCode(code: unknown): code is EngineErrorCode {
+  return (engineErrorCodes as readonly unknown[]).includes(code);
+}
+
+/** A failed load or generation, with a code that callers act on and a message that people read. */
+export class EngineError extends Error {
+  override readonly name = 'EngineError';
+
+  constructor(
+    readonly code: EngineErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}

@@ -1,0 +1,29 @@
+import type { EngineErrorCode } from './engine.error.js';
+import type { DeviceStats, GenerateRequest, GenerateResult, LoadOptions, ModelInfo, Progress } from './engine.types.js';
+
+/*
+ * Messages between the api and its engine host. Both ends come from one build, so they are typed, not validated.
+ * The channel is `fork` IPC with `serialization: 'advanced'`, which carries pixel buffers as they are.
+ */
+
+export type SpecialTokens = 'allow' | 'escape' | 'reject';
+
+export type ToHost =
+  | { type: 'load'; folder: string; options: LoadOptions; specialTokens: SpecialTokens }
+  | { type: 'generate'; jobId: string; request: GenerateRequest }
+  | { type: 'cancel'; jobId: string }
+  | { type: 'shutdown' };
+
+export interface HostFailure {
+  code: EngineErrorCode;
+  message: string;
+}
+
+export type FromHost =
+  | { type: 'ready' } // the addon is loaded; `load` may follow
+  | { type: 'loaded'; model: ModelInfo; stats: DeviceStats }
+  | { type: 'load-failed'; error: HostFailure }
+  | { type: 'progress'; jobId: string; progress: Progress }
+  | { type: 'result'; jobId: string; result: GenerateResult }
+  | { type: 'failed'; jobId: string; error: HostFailure }
+  | { type: 'stats'; stats: DeviceStats };
