@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Builds the addon (build/native/qwen_image.node): scripts/build-native.sh [addon|tests]; `tests` adds the native tests and tools.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
+
+# One compiler process may take 1.5 GB with libtorch's headers.
+gigabytes=$(awk '/MemTotal/ { print int($2 / 1048576) }' /proc/meminfo)
+jobs=$(nproc)
+[ "$jobs" -le $((gigabytes / 2)) ] || jobs=$((gigabytes / 2 > 0 ? gigabytes / 2 : 1))
+
+options=(--CDLIBTORCH_DIR="${LIBTORCH_DIR:-$root/.libtorch/torch}")
+if command -v ccache >/dev/null; then
+    options+=(--CDCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+    export CCACHE_SLOPPINESS=pch_defines,time_macros # without it a precompiled header is never a hit
+fi
+case ${1:-addon} in
+    addon) options+=(--target qwen_image_addon) ;;
+    tests) options+=(--CDQWEN_TESTS=ON --CDQWEN_TOOLS=ON) ;;
+    *) die "scripts/build-native.sh $1: unknown; addon or tests" ;;
+esac
+
+cd "$root"
+exec node_modules/.bin/cmake-js build --directory . --out build/native --parallel "$jobs" "${options[@]}"
