@@ -96,8 +96,10 @@ async function download(variant, folder) {
     if (!failure) return source;
     failures.push(`  ${source.name}: ${failure}`);
   }
-  throw new SetupError(`libtorch ${pins.version} (${variant}) could not be fetched:\n${failures.join('\n')}\n` +
-    'Set LIBTORCH_DIR to an unpacked libtorch (or the torch folder of an installed PyTorch) to use that one.');
+  throw new SetupError(
+    `libtorch ${pins.version} (${variant}) could not be fetched:\n${failures.join('\n')}\n` +
+      'Set LIBTORCH_DIR to an unpacked libtorch (or the torch folder of an installed PyTorch) to use that one.',
+  );
 }
 
 async function downloadAll({ name, files, pipOptions }, folder) {

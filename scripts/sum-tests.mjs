@@ -22,10 +22,9 @@ function read(file) {
 
 const files = process.argv.slice(2);
 const sumFile = files[0] === '--into' ? files.splice(0, 2)[1] : undefined;
-const total = files.map(read).reduce(
-  (sum, { passed, failed }) => ({ passed: sum.passed + passed, failed: sum.failed + failed }),
-  { passed: 0, failed: 0 },
-);
+const total = files
+  .map(read)
+  .reduce((sum, { passed, failed }) => ({ passed: sum.passed + passed, failed: sum.failed + failed }), { passed: 0, failed: 0 });
 if (sumFile) writeFileSync(sumFile, `${JSON.stringify(total)}\n`);
 console.log(`${total.passed} passed, ${total.failed} failed`);
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;

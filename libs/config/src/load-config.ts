@@ -1,0 +1,101 @@
+import { readFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import type { AppConfig } from './app-config.js';
+import { readCommandLine } from './command-line-source.js';
+import type { Entry } from './config-source.js';
+import { ConfigError, type ConfigFault } from './config.error.js';
+import { readEnvironmentSource } from './environment-source.js';
+import { helpText } from './help-text.js';
+import { readYamlSource } from './yaml-source.js';
+
+export interface ConfigInput {
+  /** Arguments behind the script's name. */
+  argv: readonly string[];
+  env: NodeJS.ProcessEnv;
+  /** Where relative paths that a person gave begin. */
+  cwd: string;
+  /** Folder of package.json: where config/default.yaml and the default model are. */
+  projectRoot: string;
+  /** Chooses the log's form when nobody did. */
+  isTerminal?: boolean;
+}
+
+export type LoadedConfig =
+  | { kind: 'config'; config: AppConfig; /** Where each value came from, by key. */ origins: ReadonlyMap<string, string> }
+  | { kind: 'help'; text: string }
+  | { kind: 'version'; text: string };
+
+type Entries = ReadonlyMap<string, Entry>;
+
+/**
+ * Command line over environment over file over config/default.yaml.
+ * @throws ConfigError with everything that is wrong, in any of them
+ */
+export function loadConfig(input: ConfigInput): LoadedConfig {
+  const defaults = readYamlSource(join(input.projectRoot, 'config/default.yaml'), 'config/default.yaml');
+  const commandLine = readCommandLine(input.argv);
+  if (commandLine.help) return { kind: 'help', text: helpText(defaults.entries) };
+  if (commandLine.version) return { kind: 'version', text: `qwen-image-server ${projectVersion(input.projectRoot)}\n` };
+
+  const { configFile } = commandLine;
+  const files = configFile === undefined ? [] : [readYamlSource(resolve(input.cwd, configFile), configFile)];
+  const sources = [defaults, ...files, readEnvironmentSource(input.env), commandLine.source];
+  const entries = new Map(sources.flatMap((source) => [...source.entries]));
+  const faults = [...sources.flatMap((source) => source.faults), ...crossCheck(entries)];
+  if (faults.length > 0) throw new ConfigError(faults);
+
+  const origins = new Map([...entries].map(([key, { origin }]) => [key, origin]));
+  return { kind: 'config', config: assemble(resolveDefaults(entries, defaults.entries, input)), origins };
+}
+
+function projectVersion(projectRoot: string): string {
+  return (JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { version: string }).version;
+}
+
+/** Rules between settings. The fault names the one that was set by a person. */
+function crossCheck(entries: Entries): ConfigFault[] {
+  const side = { min: numberOf(entries, 'limits.minSide'), max: numberOf(entries, 'limits.maxSide') };
+  const maxPixels = numberOf(entries, 'limits.maxPixels');
+  const faults: ConfigFault[] = [];
+  const require = (holds: boolean, keys: [string, string], message: string) => {
+    const key = keys.find((name) => !entries.get(name)?.origin.startsWith('config/default.yaml')) ?? keys[0];
+    if (!holds) faults.push({ key, origin: entries.get(key)?.origin ?? '', message });
+  };
+  require(side.min <= side.max, [
+    'limits.minSide',
+    'limits.maxSide',
+  ], `limits.minSide (${side.min}) must not be above limits.maxSide (${side.max})`);
+  require(side.min ** 2 <= maxPixels, [
+    'limits.maxPixels',
+    'limits.minSide',
+  ], `limits.maxPixels (${maxPixels}) must hold a square of limits.minSide (${side.min})`);
+  return faults;
+}
+
+// A value that was refused has no entry in its source; the one below it is checked instead, and the fault is reported anyway.
+function numberOf(entries: Entries, key: string): number {
+  return Number(entries.get(key)?.value);
+}
+
+/** Fills in what depends on the machine, the folders or another setting. */
+function resolveDefaults(entries: Entries, defaults: Entries, input: ConfigInput): Map<string, unknown> {
+  const values = new Map<string, unknown>([...entries].map(([key, { value }]) => [key, value]));
+  const path = entries.get('model.path');
+  const isDefault = path === defaults.get('model.path');
+  const folder = resolve(isDefault ? input.projectRoot : input.cwd, String(path?.value));
+  values.set('model.path', folder);
+  values.set('model.name', values.get('model.name') ?? (basename(folder) || 'model'));
+  values.set('logging.format', values.get('logging.format') ?? (input.isTerminal ? 'pretty' : 'json'));
+  return values;
+}
+
+/** `limits.minSide` → `{ limits: { minSide } }`, frozen. The table of settings is AppConfig's shape; a spec holds them equal. */
+function assemble(values: ReadonlyMap<string, unknown>): AppConfig {
+  const groups = new Map<string, Map<string, unknown>>();
+  for (const [key, value] of values) {
+    const [group = '', name = ''] = key.split('.');
+    groups.set(group, (groups.get(group) ?? new Map<string, unknown>()).set(name, value));
+  }
+  const slices = [...groups].map(([group, members]) => [group, Object.freeze(Object.fromEntries(members))] as const);
+  return Object.freeze(Object.fromEntries(slices)) as unknown as AppConfig;
+}
