@@ -1,0 +1,151 @@
+#include "engine/device.h"
+
+#include <ATen/Context.h>
+#include <ATen/DeviceAccelerator.h>
+#include <ATen/Parallel.h>
+#include <ATen/SDPBackend.h>
+#include <dlfcn.h>
+#include <malloc.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <vector>
+
+#include "errors/error.h"
+
+namespace qwen::engine {
+namespace {
+
+std::string cuda_load_error;  // why libtorch_cuda could not be opened; empty when it is not there or it could
+
+// Value of a `Key: text` line, or nothing.
+std::optional<std::string> find_line(const std::string& path, const std::string& key) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind(key, 0) != 0) continue;
+    const auto begin = line.find_first_not_of(" \t", line.find(':') + 1);
+    return begin == std::string::npos ? "" : line.substr(begin);
+  }
+  return std::nullopt;
+}
+
+int64_t meminfo_bytes(const std::string& key) {
+  const auto text = find_line("/proc/meminfo", key + ":");
+  return text ? std::stoll(*text) * 1024 : 0;
+}
+
+// The control group's memory limit, where a container has one.
+int64_t cgroup_limit() {
+  std::ifstream file("/sys/fs/cgroup/memory.max");
+  int64_t limit = 0;
+  return file >> limit ? limit : 0;
+}
+
+int64_t host_memory_total() {
+  const int64_t machine = meminfo_bytes("MemTotal");
+  const int64_t limit = cgroup_limit();
+  return limit > 0 ? std::min(limit, machine) : machine;
+}
+
+std::string gpu_name(int64_t index) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& gpu : std::filesystem::directory_iterator("/proc/driver/nvidia/gpus", error)) {
+    if (const auto model = find_line(gpu.path() / "information", "Model")) names.push_back(*model);
+  }
+  return index < static_cast<int64_t>(names.size()) ? names[index] : "CUDA device " + std::to_string(index);
+}
+
+}  // namespace
+
+void open_cuda_library() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    Dl_info info{};
+    if (dladdr(reinterpret_cast<const void*>(&at::init_num_threads), &info) == 0) return;
+    const auto library = std::filesystem::path(info.dli_fname).parent_path() / "libtorch_cuda.so";
+    if (!std::filesystem::exists(library)) return;
+    // Never closed: unloading a CUDA library with live handles crashes at exit.
+    if (dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) cuda_load_error = dlerror();
+  });
+}
+
+c10::Device resolve_device(const std::string& name) {
+  const bool cuda = at::hasCUDA() && at::accelerator::deviceCount() > 0;
+  if (name == "cpu" || (name == "auto" && !cuda)) return {c10::DeviceType::CPU};
+  if (!cuda) {
+    const std::string reason = !cuda_load_error.empty() ? "libtorch_cuda cannot be loaded: " + cuda_load_error
+                                                        : "no CUDA device or no CUDA build of libtorch";
+    throw errors::EngineError(errors::ErrorCode::EngineUnavailable, "device '" + name + "' is not there: " + reason);
+  }
+  const int count = at::accelerator::deviceCount();
+  const int index = name.rfind("cuda:", 0) == 0 ? std::stoi(name.substr(5)) : 0;
+  if (index >= count) {
+    throw errors::EngineError(errors::ErrorCode::EngineUnavailable,
+                              "device '" + name + "' is not there: " + std::to_string(count) + " CUDA device(s)");
+  }
+  return {c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index)};
+}
+
+void configure_backends() {
+  at::Context& context = at::globalContext();
+  // float32 means float32: matrix products already are, cuDNN's convolutions would use TF32.
+  context.setAllowTF32CuDNN(false);
+  using at::SDPBackend;
+  context.setSDPPriorityOrder({static_cast<int64_t>(SDPBackend::cudnn_attention),
+                               static_cast<int64_t>(SDPBackend::flash_attention),
+                               static_cast<int64_t>(SDPBackend::efficient_attention),
+                               static_cast<int64_t>(SDPBackend::math)});
+}
+
+DeviceInfo describe_device(c10::Device device) {
+  DeviceInfo info;
+  info.threads = at::get_num_threads();
+  info.id = device.str();
+  if (device.is_cuda()) {
+    info.type = "cuda";
+    info.name = gpu_name(device.index());
+  } else {
+    info.type = "cpu";
+    info.name = find_line("/proc/cpuinfo", "model name").value_or("unknown processor");
+  }
+  return info;
+}
+
+DeviceStats device_stats(std::optional<c10::Device> device) {
+  DeviceStats stats;
+  if (device && device->is_cuda()) {
+    const auto [free, total] = at::accelerator::getMemoryInfo(device->index());
+    return {static_cast<int64_t>(total - free), static_cast<int64_t>(total)};
+  }
+  std::ifstream statm("/proc/self/statm");
+  int64_t virtual_pages = 0, resident_pages = 0;
+  if (statm >> virtual_pages >> resident_pages) stats.memory_used = resident_pages * sysconf(_SC_PAGESIZE);
+  stats.memory_total = host_memory_total();
+  return stats;
+}
+
+int64_t available_memory(c10::Device device) {
+  if (device.is_cuda()) return static_cast<int64_t>(at::accelerator::getMemoryInfo(device.index()).first);
+  const int64_t machine = meminfo_bytes("MemAvailable");
+  const int64_t limit = cgroup_limit();
+  return limit > 0 ? std::min(limit, machine) : machine;
+}
+
+void release_caches(c10::Device device) {
+  if (device.is_cuda()) {
+    at::accelerator::emptyCache();
+  } else {
+    malloc_trim(0);
+  }
+}
+
+std::optional<std::string> cuda_version() {
+  if (!at::hasCUDA()) return std::nullopt;
+  const long version = at::detail::getCUDAHooks().versionCUDART();
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+}  // namespace qwen::engine

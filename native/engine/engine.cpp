@@ -1,0 +1,181 @@
+#include "engine/engine.h"
+
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/Exception.h>
+#include <torch/headeronly/version.h>
+
+#include <filesystem>
+#include <new>
+
+#include "engine/device.h"
+#include "errors/error.h"
+#include "pipeline/pipeline.h"
+#include "weights/json.h"
+#include "weights/weights.h"
+
+namespace qwen::engine {
+
+using errors::EngineError;
+using errors::ErrorCode;
+
+namespace {
+
+constexpr int64_t kDefaultLatentSide = 128;  // diffusers' default_sample_size
+constexpr const char* kServedClass = "QwenImagePipeline";
+
+// libtorch reports a full host allocator as a plain error with this text.
+bool is_host_out_of_memory(const c10::Error& error) {
+  return std::string_view(error.what_without_backtrace()).find("DefaultCPUAllocator: can't allocate memory") !=
+         std::string_view::npos;
+}
+
+// The one place where exceptions become codes. Runs `body` in inference mode.
+template <typename Body>
+auto translated(std::optional<c10::Device> device, const Body& body) {
+  const auto out_of_memory = [&](const std::string& message) {
+    if (device) release_caches(*device);
+    return EngineError(ErrorCode::OutOfMemory, message);
+  };
+  try {
+    const c10::InferenceMode inference;
+    return body();
+  } catch (const EngineError&) {
+    throw;
+  } catch (const c10::OutOfMemoryError& error) {
+    throw out_of_memory(error.what_without_backtrace());
+  } catch (const c10::Error& error) {
+    if (is_host_out_of_memory(error)) throw out_of_memory("the host's memory does not hold this request");
+    throw EngineError(ErrorCode::Internal, error.what_without_backtrace());
+  } catch (const std::bad_alloc&) {
+    throw out_of_memory("the host's memory does not hold this request");
+  } catch (const std::exception& error) {
+    throw EngineError(ErrorCode::Internal, error.what());
+  }
+}
+
+std::string read_pipeline_class(const std::string& folder) {
+  if (!std::filesystem::is_directory(folder)) errors::throw_invalid_model(folder + ": no such folder");
+  const auto index = weights::ConfigReader::open(folder + "/model_index.json");
+  const std::string name = index.text("_class_name", "");
+  if (name != kServedClass) {
+    index.fail("_class_name", "must be '" + std::string(kServedClass) + "', is '" + name + "'");
+  }
+  return name;
+}
+
+struct FolderSize {
+  int64_t parameters = 0;  // all tensors
+  int64_t needed = 0;      // tensors that the engine holds
+  int64_t largest = 0;     // of the three parts
+};
+
+FolderSize measure(const std::string& folder) {
+  FolderSize size;
+  const auto add = [&](const std::string& part, const std::string& base, const auto& rename, const auto& unused) {
+    int64_t needed = 0;
+    const auto checkpoint = weights::Checkpoint::open(folder + "/" + part, base, rename);
+    for (const auto& [name, tensor] : checkpoint.tensors()) {
+      size.parameters += tensor.numel();
+      if (!unused(name)) needed += tensor.numel();
+    }
+    size.needed += needed;
+    size.largest = std::max(size.largest, needed);
+  };
+  const auto same = [](const std::string& name) { return name; };
+  const auto all_used = [](const std::string&) { return false; };
+  add("text_encoder", "model", models::qwen2_5_vl::canonical_name, models::qwen2_5_vl::is_unused);
+  add("transformer", "diffusion_pytorch_model", same, all_used);
+  add("vae", "diffusion_pytorch_model", same, models::vae::is_unused);
+  return size;
+}
+
+// float32 on a CPU where it fits, else bfloat16; bfloat16 on CUDA. Fails where the model can never fit.
+at::ScalarType choose_dtype(const LoadOptions& options, c10::Device device, const FolderSize& size) {
+  const int64_t budget = options.memory_budget > 0 ? options.memory_budget : available_memory(device);
+  const int64_t elements = options.sequential ? size.largest : size.needed;
+  const auto fits = [&](at::ScalarType dtype) {
+    return elements * static_cast<int64_t>(c10::elementSize(dtype)) <= budget;
+  };
+  at::ScalarType dtype = options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
+  if (options.dtype == "auto" && (device.is_cuda() || !fits(at::kFloat))) dtype = at::kBFloat16;
+  if (!fits(dtype)) {
+    throw EngineError(ErrorCode::InvalidModel,
+                      "the weights need " +
+                          std::to_string(elements * static_cast<int64_t>(c10::elementSize(dtype))) + " bytes in " +
+                          (dtype == at::kFloat ? "float32" : "bfloat16") + ", " + std::to_string(budget) +
+                          " are there: use dtype bfloat16, residency sequential or a larger device");
+  }
+  return dtype;
+}
+
+pipeline::VaeTiling parse_tiling(const std::string& name) {
+  if (name == "auto") return pipeline::VaeTiling::Auto;
+  if (name == "always") return pipeline::VaeTiling::Always;
+  if (name == "never") return pipeline::VaeTiling::Never;
+  throw EngineError(ErrorCode::InvalidArgument, "vaeTiling must be auto, always or never, got '" + name + "'");
+}
+
+}  // namespace
+
+struct Engine::Loaded {
+  c10::Device device;
+  pipeline::Pipeline pipeline;
+};
+
+Engine::Engine() { open_cuda_library(); }
+Engine::~Engine() = default;
+
+BuildInfo build_info() {
+  open_cuda_library();
+  return {TORCH_VERSION, cuda_version()};
+}
+
+ModelInfo Engine::load(const std::string& folder, const LoadOptions& options) {
+  unload();
+  return translated(std::nullopt, [&] {
+    if (options.dtype != "auto" && options.dtype != "float32" && options.dtype != "bfloat16") {
+      throw EngineError(ErrorCode::InvalidArgument,
+                        "dtype must be auto, float32 or bfloat16, got '" + options.dtype +
+                            "': float16 overflows inside the transformer");
+    }
+    if (options.threads > 0) at::set_num_threads(options.threads);
+    configure_backends();
+    const c10::Device device = resolve_device(options.device);
+    ModelInfo info;
+    info.pipeline_class = read_pipeline_class(folder);
+    const FolderSize size = measure(folder);
+    const at::ScalarType dtype = choose_dtype(options, device, size);
+    loaded_.reset(new Loaded{device, pipeline::Pipeline(folder, {.device = device,
+                                                                 .dtype = dtype,
+                                                                 .resident = !options.sequential,
+                                                                 .vae_tiling = parse_tiling(options.vae_tiling)})});
+    info.dtype = dtype == at::kFloat ? "float32" : "bfloat16";
+    info.parameters = size.parameters;
+    info.size_multiple = loaded_->pipeline.size_multiple();
+    info.min_steps = loaded_->pipeline.min_steps();
+    info.default_side = kDefaultLatentSide * loaded_->pipeline.spatial_ratio();
+    info.device = describe_device(device);
+    return info;
+  });
+}
+
+GenerateResult Engine::generate(const GenerateRequest& request, const OnProgress& on_progress,
+                                const CancelToken& cancel) {
+  if (!loaded_) throw EngineError(ErrorCode::EngineUnavailable, "no model is loaded");
+  return translated(loaded_->device, [&] { return loaded_->pipeline.generate(request, on_progress, cancel); });
+}
+
+DeviceStats Engine::stats() const {
+  return device_stats(loaded_ ? std::optional(loaded_->device) : std::nullopt);
+}
+
+void Engine::unload() {
+  if (!loaded_) return;
+  const c10::Device device = loaded_->device;
+  loaded_.reset();
+  release_caches(device);
+}
+
+}  // namespace qwen::engine

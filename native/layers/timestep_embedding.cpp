@@ -1,0 +1,32 @@
+#include "layers/timestep_embedding.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+namespace qwen::layers {
+namespace {
+
+constexpr int64_t kChannels = 256;
+
+at::Tensor sinusoid(const at::Tensor& timestep) {
+  constexpr int64_t half = kChannels / 2;
+  const auto options = at::TensorOptions(timestep.device()).dtype(at::kFloat);
+  const at::Tensor exponent = -std::log(10000.0) * at::arange(half, options) / half;
+  // Frequencies pass through the model's dtype, then t * freq * 1000 is float32, in this order.
+  const at::Tensor frequency = at::exp(exponent).to(timestep.scalar_type());
+  const at::Tensor angle = 1000 * (timestep.to(at::kFloat).unsqueeze(1) * frequency.unsqueeze(0));
+  return at::cat({at::cos(angle), at::sin(angle)}, -1);  // [N, 256]
+}
+
+}  // namespace
+
+TimestepEmbedding::TimestepEmbedding(const weights::Weights& w, int64_t dim)
+    : linear_1_(w / "linear_1", kChannels, dim), linear_2_(w / "linear_2", dim, dim) {}
+
+at::Tensor TimestepEmbedding::operator()(const at::Tensor& timestep) const {
+  at::Tensor hidden = linear_1_(sinusoid(timestep).to(timestep.scalar_type()));
+  return linear_2_(at::silu(hidden));
+}
+
+}  // namespace qwen::layers

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/qwen2_5_vl/text_model.h"
+#include "models/qwen_image/transformer.h"
+#include "models/vae/autoencoder.h"
+#include "pipeline/request.h"
+#include "pipeline/scheduler.h"
+#include "pipeline/stage.h"
+
+namespace qwen::pipeline {
+
+enum class VaeTiling { Auto, Always, Never };
+
+struct PipelineOptions {
+  at::Device device = at::kCPU;
+  at::ScalarType dtype = at::kFloat;
+  bool resident = true;
+  VaeTiling vae_tiling = VaeTiling::Auto;
+};
+
+// The models of a diffusers-layout folder and the one denoising loop of the family: prompts are encoded, latents
+// start from noise or from a noised picture, each step predicts, guides and moves them, the VAE decodes.
+class Pipeline final {
+ public:
+  // Reads configs and weights. Throws EngineError(InvalidModel) naming the file.
+  Pipeline(const std::string& folder, const PipelineOptions& options);
+
+  // Throws EngineError: InvalidArgument, Cancelled, NumericalFailure. Other exceptions come from libtorch.
+  GenerateResult generate(const GenerateRequest& request, const OnProgress& on_progress, const CancelToken& cancel);
+
+  int64_t size_multiple() const { return 2 * vae_config_.spatial_ratio(); }
+  int64_t spatial_ratio() const { return vae_config_.spatial_ratio(); }
+  int64_t min_steps() const { return scheduler_.min_steps(); }
+
+  // True when the VAE works in tiles at this size: a function of options and size alone.
+  bool tiles_vae(int64_t width, int64_t height) const;
+
+ private:
+  struct Run;  // state of one request
+  void encode_prompts(Run& run);
+  void encode_image(Run& run);
+  void denoise(Run& run);
+  void decode(Run& run);
+  at::Tensor start_latents(const Run& run, int64_t image) const;
+  void check(const GenerateRequest& request) const;
+
+  const PipelineOptions options_;
+  const models::vae::Config vae_config_;
+  const Scheduler scheduler_;
+  StageModel<models::qwen2_5_vl::TextModel> text_encoder_;
+  StageModel<models::qwen_image::Transformer> transformer_;
+  StageModel<models::vae::Autoencoder> vae_;
+};
+
+}  // namespace qwen::pipeline

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace qwen::weights {
+
+// A safetensors file, memory-mapped and read only: 8 bytes little-endian header size, a JSON header
+// `{name: {dtype, shape, data_offsets}}`, then the data. The file is untrusted: everything in the header
+// is checked against the file before a tensor can be made from it.
+class SafetensorsFile final : public std::enable_shared_from_this<SafetensorsFile> {
+ public:
+  // Throws EngineError(InvalidModel) naming the file and what is wrong with it.
+  static std::shared_ptr<const SafetensorsFile> open(const std::string& path);
+  ~SafetensorsFile();
+  SafetensorsFile(const SafetensorsFile&) = delete;
+  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  bool contains(const std::string& name) const { return entries_.contains(name); }
+  std::vector<std::string> names() const;
+
+  // The tensor as stored (dtype and shape of the file), without a copy: it keeps the mapping alive.
+  // Its memory is read-only. A tensor that is misaligned for its dtype is copied.
+  at::Tensor tensor(const std::string& name) const;
+
+ private:
+  struct Entry {
+    at::ScalarType dtype;
+    std::vector<int64_t> shape;
+    size_t begin;  // bytes from the start of the data
+    size_t end;
+  };
+
+  explicit SafetensorsFile(std::string path) : path_(std::move(path)) {}
+  void map();
+  void parse_header();
+  void check_coverage() const;
+  [[noreturn]] void fail(const std::string& what) const;
+
+  std::string path_;
+  const uint8_t* bytes_ = nullptr;
+  size_t size_ = 0;
+  size_t data_begin_ = 0;
+  std::map<std::string, Entry> entries_;
+};
+
+}  // namespace qwen::weights

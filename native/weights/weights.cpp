@@ -1,0 +1,139 @@
+#include "weights/weights.h"
+
+#include <ATen/ops/zeros.h>
+#include <c10/util/StringUtil.h>
+
+#include <filesystem>
+
+#include "errors/error.h"
+#include "weights/json.h"
+
+namespace qwen::weights {
+
+namespace fs = std::filesystem;
+
+Checkpoint Checkpoint::open(const std::string& folder, const std::string& base,
+                            const std::function<std::string(const std::string&)>& rename) {
+  Checkpoint checkpoint;
+  checkpoint.origin_ = folder;
+  const std::string single = folder + "/" + base + ".safetensors";
+  const std::string index_path = single + ".index.json";
+  if (fs::exists(single)) {
+    checkpoint.add_file(single, rename);
+    return checkpoint;
+  }
+  if (!fs::exists(index_path)) {
+    errors::throw_invalid_model(single + ": no such file, and no " + base + ".safetensors.index.json");
+  }
+  const Json index = Json::read_file(index_path);
+  const Json* weight_map = index.find("weight_map");
+  if (weight_map == nullptr || !weight_map->is_object()) {
+    errors::throw_invalid_model(index_path + ": key 'weight_map' must be an object");
+  }
+  std::set<std::string> shards;
+  for (const auto& [name, shard] : weight_map->object()) {
+    // A shard is a file of this folder: an index must not reach elsewhere.
+    if (!shard.is_string() || shard.string().empty() || shard.string().find('/') != std::string::npos ||
+        shard.string() == "..") {
+      errors::throw_invalid_model(index_path + ": '" + name + "' must name a file of the same folder");
+    }
+    shards.insert(shard.string());
+  }
+  for (const std::string& shard : shards) checkpoint.add_file(folder + "/" + shard, rename);
+  for (const auto& [name, shard] : weight_map->object()) {
+    if (!checkpoint.tensors_.contains(rename ? rename(name) : name)) {
+      errors::throw_invalid_model(folder + "/" + shard.string() + ": has no tensor '" + name +
+                                  "', which the index expects there");
+    }
+  }
+  return checkpoint;
+}
+
+Checkpoint Checkpoint::open_file(const std::string& path) {
+  Checkpoint checkpoint;
+  checkpoint.origin_ = path;
+  checkpoint.add_file(path, {});
+  return checkpoint;
+}
+
+void Checkpoint::add_file(const std::string& path,
+                          const std::function<std::string(const std::string&)>& rename) {
+  const auto file = SafetensorsFile::open(path);
+  for (const std::string& stored : file->names()) {
+    const std::string name = rename ? rename(stored) : stored;
+    if (!tensors_.emplace(name, file->tensor(stored)).second) {
+      errors::throw_invalid_model(path + ": tensor '" + stored + "' is there twice");
+    }
+  }
+}
+
+struct Weights::State {
+  Checkpoint checkpoint;
+  at::ScalarType dtype;
+  at::Device device;
+  std::set<std::string> taken;
+  std::vector<std::string> faults;
+  int64_t parameters = 0;
+};
+
+Weights::Weights(Checkpoint checkpoint, at::ScalarType dtype, at::Device device)
+    : state_(std::make_shared<State>(State{std::move(checkpoint), dtype, device, {}, {}, 0})) {}
+
+Weights::Weights(std::shared_ptr<State> state, std::string prefix)
+    : state_(std::move(state)), prefix_(std::move(prefix)) {}
+
+Weights Weights::operator/(std::string_view name) const {
+  return Weights(state_, prefix_ + std::string(name) + ".");
+}
+
+bool Weights::has(std::string_view name) const {
+  return state_->checkpoint.tensors().contains(prefix_ + std::string(name));
+}
+
+const at::Tensor* Weights::take(std::string_view name, at::IntArrayRef shape) const {
+  const std::string full = prefix_ + std::string(name);
+  const auto found = state_->checkpoint.tensors().find(full);
+  if (found == state_->checkpoint.tensors().end()) {
+    state_->faults.push_back("missing: " + full);
+    return nullptr;
+  }
+  state_->taken.insert(full);
+  const at::Tensor& stored = found->second;
+  if (stored.sizes() != shape) {
+    state_->faults.push_back(c10::str("wrong shape: ", full, " is ", stored.sizes(), ", expected ", shape));
+    return nullptr;
+  }
+  if (!at::isFloatingType(stored.scalar_type())) {
+    state_->faults.push_back(c10::str("wrong dtype: ", full, " is ", stored.scalar_type()));
+    return nullptr;
+  }
+  state_->parameters += stored.numel();
+  return &stored;
+}
+
+at::Tensor Weights::get(std::string_view name, at::IntArrayRef shape) const {
+  return get_stored(name, shape).to(at::TensorOptions(state_->device).dtype(state_->dtype));
+}
+
+at::Tensor Weights::get_stored(std::string_view name, at::IntArrayRef shape) const {
+  const at::Tensor* stored = take(name, shape);
+  // The stand-in has the right shape and no memory, so that construction goes on to find the other faults.
+  return stored == nullptr ? at::zeros({}, at::kFloat).expand(shape) : *stored;
+}
+
+at::ScalarType Weights::dtype() const { return state_->dtype; }
+at::Device Weights::device() const { return state_->device; }
+int64_t Weights::parameters() const { return state_->parameters; }
+
+void Weights::finish(const std::function<bool(const std::string&)>& unused) const {
+  std::vector<std::string> faults = state_->faults;
+  for (const auto& [name, tensor] : state_->checkpoint.tensors()) {
+    if (!state_->taken.contains(name) && !(unused && unused(name))) faults.push_back("left over: " + name);
+  }
+  if (faults.empty()) return;
+  std::string message = state_->checkpoint.origin() + ": the weights do not match the config: ";
+  for (size_t i = 0; i < faults.size(); ++i) message += (i == 0 ? "" : "; ") + faults[i];
+  errors::throw_invalid_model(message);
+}
+
+}  // namespace qwen::weights

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weights/safetensors.h"
+
+namespace qwen::weights {
+
+// The tensors of one component folder: `<base>.safetensors`, or the shards named by
+// `<base>.safetensors.index.json`. `base` is `model` (transformers) or `diffusion_pytorch_model` (diffusers).
+class Checkpoint final {
+ public:
+  // `rename` maps a stored name to the name the model asks for.
+  static Checkpoint open(const std::string& folder, const std::string& base,
+                         const std::function<std::string(const std::string&)>& rename = {});
+  // One file, as it is.
+  static Checkpoint open_file(const std::string& path);
+
+  const std::string& origin() const { return origin_; }
+  const std::map<std::string, at::Tensor>& tensors() const& { return tensors_; }
+  void tensors() && = delete;  // the map would die with the temporary
+
+ private:
+  void add_file(const std::string& path, const std::function<std::string(const std::string&)>& rename);
+
+  std::string origin_;
+  std::map<std::string, at::Tensor> tensors_;
+};
+
+// A place in a checkpoint: `w / "attn" / "to_q"` prefixes names. Taking a tensor checks its shape, marks the
+// name as taken and brings it to the scope's dtype and device. Copies share what was taken and what was missing.
+class Weights final {
+ public:
+  Weights(Checkpoint checkpoint, at::ScalarType dtype, at::Device device);
+
+  Weights operator/(std::string_view name) const;
+  Weights operator/(int64_t index) const { return *this / std::to_string(index); }
+
+  bool has(std::string_view name) const;
+  // In the scope's dtype, on its device. A stored tensor of that dtype on a CPU is not copied. A missing
+  // or mis-shaped tensor is noted for `finish`, which reports all of them together.
+  at::Tensor get(std::string_view name, at::IntArrayRef shape) const;
+  // In the dtype it is stored in, on the CPU: for tables of which only few rows are read.
+  at::Tensor get_stored(std::string_view name, at::IntArrayRef shape) const;
+
+  at::ScalarType dtype() const;
+  at::Device device() const;
+  int64_t parameters() const;  // elements taken so far
+
+  // Throws EngineError(InvalidModel) that lists every missing, mis-shaped and left-over name. Names for which
+  // `unused` is true are parts of the checkpoint that the engine knows and has no use for.
+  void finish(const std::function<bool(const std::string&)>& unused = {}) const;
+
+ private:
+  struct State;
+  Weights(std::shared_ptr<State> state, std::string prefix);
+  const at::Tensor* take(std::string_view name, at::IntArrayRef shape) const;
+
+  std::shared_ptr<State> state_;
+  std::string prefix_;  // ends in '.' unless empty
+};
+
+}  // namespace qwen::weights
