@@ -1,9 +1,15 @@
-"""Builds everything under checkpoints/ and data/. `python make_goldens.py [checkpoint names, demo, tokenizer, resize]`."""
+"""Builds everything under checkpoints/ and data/.
+
+`python make_goldens.py` makes all of it; names of checkpoints, `tokenizer`, `resize` and `demo` make a part.
+"""
 
 import sys
 import time
 import warnings
 
+import demo
+import resize
+import texts
 import torch
 from diffusers import QwenImagePipeline
 from diffusers.utils import logging as diffusers_logging
@@ -113,6 +119,7 @@ def main(wanted: list[str]) -> None:
     torch.set_num_threads(THREADS)
 
     jobs = {recipe.name: lambda recipe=recipe: record(recipe) for recipe in RECIPES}
+    jobs |= {"tokenizer": texts.record, "resize": resize.record, "demo": demo.record}
     unknown = set(wanted) - jobs.keys()
     if unknown:
         sys.exit(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(jobs)}")

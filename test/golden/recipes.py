@@ -96,7 +96,7 @@ RECIPES = (
         steps=4,
         strength=0.6,
         scheduler_cases=((2, 6), (4, 4096), (20, 256), (50, 4096), (50, 6889), (30, 6032), (8, 16384)),
-        tiling=(32, 24, 64, 56),
+        tiling=(32, 24, 40, 56),
     ),
     Recipe(
         name="old-layout",
@@ -156,9 +156,9 @@ RECIPES = (
         size=(56, 40),
         start_size=(41, 33),
         steps=3,
-        strength=0.95,
+        strength=0.34,
         scheduler_cases=((1, 35), (2, 35), (20, 4096)),
-        tiling=(32, 24, 52, 60),
+        tiling=(32, 24, 52, 36),
     ),
     Recipe(
         name="linear-shift",
