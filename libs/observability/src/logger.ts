@@ -1,0 +1,58 @@
+import type { AppConfig } from '@app/config';
+import type { LoggerService } from '@nestjs/common';
+import { WinstonModule } from 'nest-winston';
+import { addColors, config, createLogger as createWinstonLogger, format, transports, type Logform, type Logger } from 'winston';
+import { toLogField, toLogFields } from './log-fields.js';
+import { currentContext } from './request-context.js';
+
+/** Nest's levels beside our four: `fatal` is always written, `verbose` only with `debug`. */
+const levels = { fatal: 0, error: 1, warn: 2, info: 3, debug: 4, verbose: 4 };
+addColors({ ...config.npm.colors, fatal: 'red' });
+
+/** Records of the whole process: JSON lines, or coloured text for people. `output` is stdout outside tests. */
+export function createLogger(logging: AppConfig['logging'], output: NodeJS.WritableStream = process.stdout): Logger {
+  return createWinstonLogger({
+    levels,
+    level: logging.level,
+    format: format.combine(gatherFields(), logging.format === 'json' ? jsonLine : prettyLine),
+    transports: [new transports.Stream({ stream: output })],
+  });
+}
+
+/** The same logger as Nest's: every `new Logger(X.name)` of the application writes through it. */
+export function createNestLogger(logger: Logger): LoggerService {
+  return WinstonModule.createLogger({ instance: logger });
+}
+
+/** Adds time and context, and makes every field plain data. */
+const gatherFields = format((info) => {
+  const { level, message, stack, ...rest } = info;
+  const fields = toLogFields({ ...currentContext(), ...rest, stack: stackText(stack) });
+  const text = typeof message === 'string' ? message : JSON.stringify(toLogField(message));
+  const plain = { timestamp: new Date().toISOString(), level, message: text, ...fields };
+  return Object.assign(plain, symbolFields(info)) as Logform.TransformableInfo;
+});
+
+// nest-winston hands stacks over as [stack] or [undefined].
+function stackText(stack: unknown): unknown {
+  return Array.isArray(stack) ? stack.find((entry) => typeof entry === 'string') : stack;
+}
+
+// winston keeps the level that it filters by under symbols.
+function symbolFields(info: Logform.TransformableInfo): Record<symbol, unknown> {
+  return Object.fromEntries(Object.getOwnPropertySymbols(info).map((symbol) => [symbol, info[symbol]]));
+}
+
+const jsonLine = format.json();
+
+const prettyLine = format.combine(
+  format.colorize(),
+  format.printf(({ timestamp, level, message, context, stack, ...rest }) => {
+    const time = String(timestamp).slice(11, 23);
+    const fields = Object.entries(rest).map(
+      ([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    );
+    const where = context === undefined ? '' : `[${String(context)}] `;
+    return `${time} ${level} ${where}${String(message)}${fields.join('')}${stack === undefined ? '' : `\n${String(stack)}`}`;
+  }),
+);
