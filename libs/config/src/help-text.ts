@@ -1,6 +1,6 @@
 import { options } from './command-line-source.js';
 import type { Entry } from './config-source.js';
-import { describeAllowed } from './setting-value.js';
+import { describeAllowed, type SettingValue } from './setting-value.js';
 import { settings } from './settings.js';
 
 export function helpText(defaults: ReadonlyMap<string, Entry>): string {
@@ -31,7 +31,7 @@ export function helpText(defaults: ReadonlyMap<string, Entry>): string {
   ].join('\n');
 }
 
-function defaultText(value: unknown, whenNull = ''): string {
+function defaultText(value: SettingValue, whenNull = ''): string {
   return value === null ? whenNull : String(value);
 }
 

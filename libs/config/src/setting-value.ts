@@ -13,7 +13,7 @@ export function checkText(setting: Setting, text: string): Checked {
 export function check(setting: Setting, value: unknown): Checked {
   if (isAllowed(setting, value)) return { ok: true, value };
   const planned = setting.kind.type === 'choice' && setting.kind.planned?.some((name) => name === value);
-  const got = `${JSON.stringify(value) ?? String(value)}${planned ? ', which is not built yet' : ''}`;
+  const got = `${JSON.stringify(value)}${planned ? ', which is not built yet' : ''}`;
   return { ok: false, message: `must be ${describeAllowed(setting)}; got ${got}` };
 }
 

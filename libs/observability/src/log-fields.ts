@@ -21,9 +21,8 @@ export function toLogFields(record: object, depth = 0): Record<string, unknown> 
 
 function errorFields(error: Error, depth: number): Record<string, unknown> {
   const { name, message, stack, cause } = error;
-  const more = { ...error } as object; // own fields such as `code`
   return {
-    ...toLogFields(more, depth + 1),
+    ...toLogFields(error, depth + 1), // own fields such as `code`
     name,
     message,
     stack,

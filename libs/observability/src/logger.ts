@@ -28,9 +28,8 @@ export function createNestLogger(logger: Logger): LoggerService {
 const gatherFields = format((info) => {
   const { level, message, stack, ...rest } = info;
   const fields = toLogFields({ ...currentContext(), ...rest, stack: stackText(stack) });
-  const text = typeof message === 'string' ? message : JSON.stringify(toLogField(message));
-  const plain = { timestamp: new Date().toISOString(), level, message: text, ...fields };
-  return Object.assign(plain, symbolFields(info)) as Logform.TransformableInfo;
+  const plain = { timestamp: new Date().toISOString(), level, message: text(toLogField(message)), ...fields };
+  return Object.assign(plain, symbolFields(info));
 });
 
 // nest-winston hands stacks over as [stack] or [undefined].
@@ -48,11 +47,13 @@ const jsonLine = format.json();
 const prettyLine = format.combine(
   format.colorize(),
   format.printf(({ timestamp, level, message, context, stack, ...rest }) => {
-    const time = String(timestamp).slice(11, 23);
-    const fields = Object.entries(rest).map(
-      ([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
-    );
-    const where = context === undefined ? '' : `[${String(context)}] `;
-    return `${time} ${level} ${where}${String(message)}${fields.join('')}${stack === undefined ? '' : `\n${String(stack)}`}`;
+    const time = text(timestamp).slice(11, 23);
+    const where = context === undefined ? '' : `[${text(context)}] `;
+    const fields = Object.entries(rest).map(([key, value]) => ` ${key}=${text(value)}`);
+    return `${time} ${level} ${where}${text(message)}${fields.join('')}${stack === undefined ? '' : `\n${text(stack)}`}`;
   }),
 );
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

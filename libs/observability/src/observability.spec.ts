@@ -181,7 +181,6 @@ describe(createLogger.name, () => {
       seconds: 2,
       device: 'cpu',
     });
-    // eslint-disable-next-line no-control-regex -- colours
     expect(log.text().replace(/\u001b\[\d+m/g, '')).toMatch(
       /^\d\d:\d\d:\d\d\.\d{3} debug \[Engine\] loaded seconds=2 device=cpu\n$/,
     );
