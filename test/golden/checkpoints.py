@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import text_layouts
 import torch
 from diffusers import (
     AutoencoderKLQwenImage,
@@ -11,8 +12,6 @@ from diffusers import (
     QwenImagePipeline,
     QwenImageTransformer2DModel,
 )
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
 
 from files import DEMO_MODEL
@@ -106,52 +105,5 @@ def write_checkpoint(recipe: Recipe, folder: Path) -> None:
         tokenizer=Qwen2Tokenizer.from_pretrained(folder / "tokenizer"), scheduler=scheduler, **components
     )
     pipeline.save_config(folder)
-    if recipe.old_text_layout:
-        rewrite_in_old_layout(folder / "text_encoder")
-
-
-def rewrite_in_old_layout(folder: Path) -> None:
-    """The flat config and the tensor names of the released text encoders, which new transformers no longer writes."""
-    before = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-    names: dict[str, str] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-        tensors = {}
-        for name, tensor in load_file(path).items():
-            old = name.replace("model.language_model.", "model.", 1).replace("model.visual.", "visual.", 1)
-            tensors[old] = tensor
-            names[name] = old
-        save_file(tensors, path, metadata=metadata)
-    index_path = folder / "model.safetensors.index.json"
-    if index_path.exists():
-        index = json.loads(index_path.read_text())
-        index["weight_map"] = {names[name]: file for name, file in index["weight_map"].items()}
-        index_path.write_text(json.dumps(index, indent=2) + "\n")
-
-    config = json.loads((folder / "config.json").read_text())
-    text = config.pop("text_config")
-    rope = text.pop("rope_parameters")
-    for key in ("model_type", "layer_types", "pad_token_id"):
-        text.pop(key, None)
-    vision = config.pop("vision_config")
-    vision.pop("rope_parameters", None)
-    vision |= {"model_type": "qwen2_5_vl", "in_chans": vision.pop("in_channels"), "spatial_patch_size": 14}
-    config["torch_dtype"] = config.pop("dtype")
-    config |= text | {
-        "rope_theta": rope["rope_theta"],
-        "rope_scaling": {"type": "mrope", "mrope_section": rope["mrope_section"]},
-        "sliding_window": 32768,
-        "transformers_version": "4.41.2",
-        "vision_config": vision,
-    }
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-
-    after = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-    state = after.state_dict()
-    lost = [name for name, tensor in before.state_dict().items() if not torch.equal(tensor, state[name])]
-    if lost:
-        raise AssertionError(f"lost in the old layout: {', '.join(lost)}")
-    ids = torch.arange(40)[None]
-    if not torch.equal(before(input_ids=ids).logits, after(input_ids=ids).logits):
-        raise AssertionError("the old layout computes something else")
+    if recipe.text_layout:
+        text_layouts.rewrite(folder / "text_encoder", recipe.text_layout)

@@ -2,7 +2,7 @@
 
 Between them they cover every shape-like setting of the family (layers, heads, head sizes, grouped-query ratios, rotary
 sections, VAE widths and ratios, latent statistics), every storage form (single and sharded files, bf16, fp16 and fp32,
-tied and untied heads, new and old names) and every scheduler setting that the released files or their users have.
+tied and untied heads, short and long names) and every scheduler setting that the released files or their users have.
 """
 
 from dataclasses import dataclass, field
@@ -59,7 +59,8 @@ class Recipe:
     scheduler_cases: tuple[tuple[int, int], ...]
     # Tile side and stride of the recorded tiled encode and decode, with the picture's width and height.
     tiling: tuple[int, int, int, int] | None = None
-    old_text_layout: bool = False
+    # One of text_layouts.LAYOUTS; None leaves the folder as the pinned transformers writes it.
+    text_layout: str | None = None
     vision: dict[str, Any] = field(default_factory=lambda: {"hidden_size": 8, "num_heads": 2, "intermediate_size": 12})
 
 
@@ -99,8 +100,8 @@ RECIPES = (
         tiling=(32, 24, 40, 56),
     ),
     Recipe(
-        name="old-layout",
-        about="text encoder with the flat config and old names, Lightning schedule, no tokenizer.json; 4 query heads a key head",
+        name="flat-config",
+        about="text encoder with the flat config, Lightning schedule, no tokenizer.json; 4 query heads a key head",
         seed=202,
         text=dict(
             hidden_size=32, intermediate_size=56, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=1,
@@ -127,7 +128,7 @@ RECIPES = (
         steps=4,
         strength=0.75,
         scheduler_cases=((1, 20), (4, 20), (4, 4096), (8, 4096)),
-        old_text_layout=True,
+        text_layout="flat config",
     ),
     Recipe(
         name="plain",
@@ -162,7 +163,7 @@ RECIPES = (
     ),
     Recipe(
         name="linear-shift",
-        about="linear time shift without terminal, fp16 VAE whose first level is widened, sharded bf16 transformer; 5 query heads a key head",
+        about="long tensor names, linear time shift without terminal, fp16 VAE whose first level is widened, sharded bf16 transformer; 5 query heads a key head",
         seed=404,
         text=dict(
             hidden_size=40, intermediate_size=72, num_hidden_layers=1, num_attention_heads=5, num_key_value_heads=1,
@@ -190,10 +191,11 @@ RECIPES = (
         steps=3,
         strength=0.4,
         scheduler_cases=((1, 8), (5, 8), (20, 4096)),
+        text_layout="long names",
     ),
     Recipe(
         name="static-shift",
-        about="static shift 3 with a terminal, one text layer, four blocks of a single head, 16 latent channels, sharded fp32 text encoder",
+        about="long tensor names, static shift 3 with a terminal, one text layer, four blocks of a single head, 16 latent channels, sharded fp32 text encoder",
         seed=505,
         text=dict(
             hidden_size=32, intermediate_size=80, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
@@ -220,5 +222,6 @@ RECIPES = (
         steps=4,
         strength=0.3,
         scheduler_cases=((2, 30), (10, 30), (30, 4096)),
+        text_layout="long names",
     ),
 )
