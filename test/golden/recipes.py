@@ -51,7 +51,8 @@ class Recipe:
     # Token grid (rows, columns) of the recorded transformer forward, and its timestep in [0, 1].
     grid: tuple[int, int]
     timestep: float
-    # Width, height of every recorded picture; the start picture of image-to-image has another size.
+    # Width, height of every recorded picture, of 5000 values at least (one of them may round the other way); the start
+    # picture of image-to-image has another size.
     size: tuple[int, int]
     start_size: tuple[int, int]
     steps: int
@@ -92,7 +93,7 @@ RECIPES = (
         prompt="a red circle on a blue background",
         grid=(3, 5),
         timestep=0.75,
-        size=(48, 32),
+        size=(48, 48),
         start_size=(37, 53),
         steps=4,
         strength=0.6,
@@ -123,7 +124,7 @@ RECIPES = (
         prompt="Draw a small green star above a large yellow ring, please. 画一个星星！",
         grid=(4, 3),
         timestep=0.9,
-        size=(32, 40),
+        size=(40, 48),
         start_size=(64, 48),
         steps=4,
         strength=0.75,
@@ -135,8 +136,8 @@ RECIPES = (
         about="the classes' defaults: static shift 1, latent statistics 0 and 1, fp32, tied; VAE ratio 4; as many key heads as queries",
         seed=303,
         text=dict(
-            hidden_size=36, intermediate_size=64, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=3,
-            rms_norm_eps=1e-6, rope_theta=1e4, mrope_section=[2, 3, 1],
+            hidden_size=30, intermediate_size=44, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=3,
+            rms_norm_eps=1e-6, rope_theta=1e4, mrope_section=[1, 3, 1],
         ),
         transformer=dict(num_layers=2, num_attention_heads=3, attention_head_dim=8, axes_dims_rope=(2, 2, 4)),
         vae=dict(
@@ -213,7 +214,7 @@ RECIPES = (
             vae=Stored(torch.float32),
         ),
         tie_word_embeddings=True,
-        tokenizer_files=TOKENIZER_JSON,
+        tokenizer_files=VOCAB_AND_MERGES + ("tokenizer_config.json", "added_tokens.json"),
         prompt="a picture of a crescent moon inside a pink square, on a sunset background",
         grid=(6, 3),
         timestep=0.05,
