@@ -27,6 +27,13 @@ endforeach()
 target_link_libraries(Libtorch::torch_cpu INTERFACE Libtorch::c10)
 add_library(Libtorch::Libtorch INTERFACE IMPORTED)
 target_link_libraries(Libtorch::Libtorch INTERFACE Libtorch::torch_cpu)
+# at::parallel_for is an OpenMP loop in a header; the runtime must be the one libtorch itself uses.
+file(GLOB libtorch_gomp "${LIBTORCH_DIR}/lib/libgomp*.so*")
+if(libtorch_gomp)
+  target_link_libraries(Libtorch::Libtorch INTERFACE ${libtorch_gomp})
+else()
+  target_link_options(Libtorch::Libtorch INTERFACE -fopenmp)
+endif()
 # The NVIDIA libraries that a CUDA build of libtorch_cpu names resolve at run time, through its own rpath.
 target_link_options(Libtorch::Libtorch INTERFACE "LINKER:--allow-shlib-undefined")
 target_compile_features(Libtorch::Libtorch INTERFACE cxx_std_20)

@@ -13,9 +13,8 @@ at::Tensor sinusoid(const at::Tensor& timestep) {
   constexpr int64_t half = kChannels / 2;
   const auto options = at::TensorOptions(timestep.device()).dtype(at::kFloat);
   const at::Tensor exponent = -std::log(10000.0) * at::arange(half, options) / half;
-  // Frequencies pass through the model's dtype, then t * freq * 1000 is float32, in this order.
-  const at::Tensor frequency = at::exp(exponent).to(timestep.scalar_type());
-  const at::Tensor angle = 1000 * (timestep.to(at::kFloat).unsqueeze(1) * frequency.unsqueeze(0));
+  // float32 whatever the model's dtype, and t * freq before * 1000: the order decides the rounding.
+  const at::Tensor angle = 1000 * (timestep.to(at::kFloat).unsqueeze(1) * at::exp(exponent).unsqueeze(0));
   return at::cat({at::cos(angle), at::sin(angle)}, -1);  // [N, 256]
 }
 

@@ -44,8 +44,10 @@ struct Pipeline::Run {
   const OnProgress& on_progress;
   const CancelToken& cancel;
 
-  Run(const GenerateRequest& request, const OnProgress& on_progress, const CancelToken& cancel)
-      : request(request), on_progress(on_progress), cancel(cancel) {}
+  const Observer& observer;
+
+  Run(const GenerateRequest& request, const OnProgress& on_progress, const CancelToken& cancel, const Observer& observer)
+      : request(request), on_progress(on_progress), cancel(cancel), observer(observer) {}
 
   TokenGrid grid{1, 0, 0};
   Schedule schedule;
@@ -61,6 +63,9 @@ struct Pipeline::Run {
   int64_t steps() const { return static_cast<int64_t>(schedule.timesteps.size()) - first_step; }
   void poll() const {
     if (cancel.cancelled()) throw EngineError(ErrorCode::Cancelled, "the job was cancelled");
+  }
+  void observe(std::string_view name, const at::Tensor& value) const {
+    if (observer) observer(name, value);
   }
   void report(Stage stage, int64_t image, int64_t step) const {
     if (on_progress) on_progress({stage, image, step, steps()});
@@ -133,10 +138,10 @@ void Pipeline::check(const GenerateRequest& r) const {
 }
 
 GenerateResult Pipeline::generate(const GenerateRequest& request, const OnProgress& on_progress,
-                                  const CancelToken& cancel) {
+                                  const CancelToken& cancel, const Observer& observer) {
   check(request);
   const auto start = std::chrono::steady_clock::now();
-  Run run(request, on_progress, cancel);
+  Run run(request, on_progress, cancel, observer);
   run.grid = {1, request.height / size_multiple(), request.width / size_multiple()};
   run.schedule = scheduler_.schedule(request.num_inference_steps, run.grid.tokens());
   run.first_step = request.image ? first_step(request.num_inference_steps, request.strength) : 0;
@@ -193,6 +198,7 @@ at::Tensor Pipeline::start_latents(const Run& run, int64_t image) const {
                                                                                         options_.dtype,
                                                                                         options_.device);
   const at::Tensor clean = models::vae::normalize(sample, vae_config_);
+  run.observe("image_latents", pack(clean));
   const at::Tensor noise = source.normal(channels, height, width, options_.dtype, options_.device);
   const at::Tensor sigma =
       at::scalar_tensor(run.schedule.sigmas[run.first_step], at::kFloat).to(options_.dtype).to(options_.device);
@@ -218,6 +224,7 @@ void Pipeline::denoise(Run& run) {
 
   for (int64_t image = 0; image < run.request.num_images; ++image) {
     at::Tensor latents = start_latents(run, image);
+    run.observe("start", latents);
     FiniteWatch watch("denoise");
     StepPacer pacer(device);
     for (int64_t step = 0; step < steps; ++step) {
@@ -227,6 +234,7 @@ void Pipeline::denoise(Run& run) {
           run.guided ? guide(prediction, run.request.true_cfg_scale) : prediction.select(0, 0);
       // dt is a 0-dim tensor: the product is rounded to the model's dtype, the sum is float32.
       latents = (latents.to(at::kFloat) + deltas.select(0, step) * velocity).to(options_.dtype);
+      run.observe("step", latents);
       watch.look(latents);
       const int64_t done = pacer.issued();
       if (done > 0) run.report(Stage::Denoise, image, done);
@@ -247,6 +255,7 @@ void Pipeline::decode(Run& run) {
     const at::Tensor latents = unpack(run.latents[image], run.grid.rows, run.grid.columns);
     const at::Tensor decoded = vae->decode(models::vae::denormalize(latents, vae_config_),
                                            run.tiling ? &*run.tiling : nullptr, [&] { run.poll(); });
+    run.observe("decoded", decoded);
     FiniteWatch watch("decode");
     watch.look(decoded);
     watch.check();
