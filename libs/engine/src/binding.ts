@@ -1,3 +1,7 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { EngineError, isEngineErrorCode } from './engine.error.js';
 import type { DeviceInfo, DeviceStats, Dtype, EngineTimings, LoadOptions, Progress, RawImage } from './engine.types.js';
 
 /* The whole surface of the native addon (native/addon). Only apps/engine-host and test/addon load it. */
@@ -58,4 +62,44 @@ export interface Addon {
   Engine: new () => NativeEngine;
   errorCodes(): string[];
   buildInfo(): BuildInfo;
+}
+
+const addonFile = 'qwen_image.node';
+
+/**
+ * Loads the addon: `path`, or what the native build of this project made.
+ *
+ * @throws EngineError ENGINE_UNAVAILABLE with the paths that were tried.
+ */
+export function loadAddon(path?: string): Addon {
+  const candidates = path === undefined ? builtAddons() : [path];
+  const found = candidates.find((candidate) => existsSync(candidate));
+  if (found === undefined) {
+    throw new EngineError('ENGINE_UNAVAILABLE', `the native addon is not built: no ${candidates.join(', no ')}`);
+  }
+  try {
+    return createRequire(__filename)(found) as Addon;
+  } catch (error) {
+    throw new EngineError('ENGINE_UNAVAILABLE', `${found}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function builtAddons(): string[] {
+  const build = join(projectRoot(__dirname), 'build', 'native');
+  return [join(build, addonFile), join(build, 'Release', addonFile)];
+}
+
+// The nearest package.json above: this file runs from its source folder and from dist/.
+function projectRoot(folder: string): string {
+  const parent = dirname(folder);
+  return existsSync(join(folder, 'package.json')) || parent === folder ? folder : projectRoot(parent);
+}
+
+/** Errors of the addon carry a `code`; anything else that is thrown on the way to it is a fault of ours. */
+export function toEngineError(error: unknown): EngineError {
+  if (error instanceof EngineError) return error;
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return new EngineError(isEngineErrorCode(code) ? code : 'INTERNAL', typeof message === 'string' ? message : String(error), {
+    cause: error,
+  });
 }

@@ -1,0 +1,125 @@
+import {
+  fingerprintModelFolder,
+  loadTokenizer,
+  PromptEncoder,
+  readGenerationDefaults,
+  readModelClass,
+  resolveDefaults,
+  textToImageTemplate,
+  toEngineError,
+  EngineError,
+  type Addon,
+  type FromHost,
+  type GenerateRequest,
+  type HostFailure,
+  type ModelInfo,
+  type NativeEngine,
+  type ToHost,
+} from '@app/engine';
+import { join } from 'node:path';
+import { toNativeRequest } from './native-request.js';
+
+type LoadMessage = Extract<ToHost, { type: 'load' }>;
+
+const warmUpJobId = 'warm-up';
+
+/** Message to addon call to message. One load; generations run in the order in which they came (the addon's own queue). */
+export class Host {
+  private readonly engine: NativeEngine;
+  private prompts: PromptEncoder | null = null;
+  private closing = false;
+
+  constructor(
+    private readonly addon: Addon,
+    private readonly send: (message: FromHost) => void,
+    private readonly exit: () => void,
+  ) {
+    this.engine = new addon.Engine();
+  }
+
+  /** Settles when the message has been dealt with; never rejects. */
+  async receive(message: ToHost): Promise<void> {
+    switch (message.type) {
+      case 'load':
+        return this.load(message);
+      case 'generate':
+        return this.generate(message.jobId, message.request);
+      case 'cancel':
+        this.engine.cancel(message.jobId);
+        return;
+      case 'shutdown':
+        return this.shutDown();
+    }
+  }
+
+  async shutDown(): Promise<void> {
+    this.closing = true;
+    await this.engine.dispose().catch((error: unknown) => console.error(error));
+    this.exit();
+  }
+
+  private async load(message: LoadMessage): Promise<void> {
+    try {
+      const model = await this.loadModel(message);
+      this.send({ type: 'loaded', model, stats: this.engine.stats() });
+    } catch (error) {
+      this.send({ type: 'load-failed', error: failureOf(error) });
+    }
+  }
+
+  private async loadModel({ folder, options, specialTokens }: LoadMessage): Promise<ModelInfo> {
+    const pipelineClass = await readModelClass(folder);
+    const recommended = await readGenerationDefaults(folder);
+    const tokenizer = await loadTokenizer(join(folder, 'tokenizer'));
+    const prompts = new PromptEncoder(tokenizer, textToImageTemplate, specialTokens);
+    const native = await this.engine.load(folder, options);
+    const defaults = resolveDefaults(folder, recommended, native);
+    await this.warmUp(prompts, native.minSteps, defaults);
+    this.prompts = prompts;
+    return {
+      class: pipelineClass,
+      dtype: native.dtype,
+      parameters: native.parameters,
+      sha256: await fingerprintModelFolder(folder),
+      sizeMultiple: native.sizeMultiple,
+      minSteps: native.minSteps,
+      defaults,
+      device: native.device,
+      ...this.addon.buildInfo(),
+    };
+  }
+
+  /** The first pass pays for mapped pages, kernels and thread teams: before ready, not in the first request. */
+  private async warmUp(prompts: PromptEncoder, steps: number, { width, height, negativePrompt }: ModelInfo['defaults']): Promise<void> {
+    const request: GenerateRequest = {
+      prompt: 'a picture',
+      negativePrompt,
+      width,
+      height,
+      numInferenceSteps: steps,
+      trueCfgScale: 1,
+      seed: 0,
+      numImages: 1,
+      maxSequenceLength: 512,
+    };
+    await this.engine.generate(warmUpJobId, toNativeRequest(prompts, request).native, () => {});
+  }
+
+  private async generate(jobId: string, request: GenerateRequest): Promise<void> {
+    try {
+      if (!this.prompts) throw new EngineError('ENGINE_UNAVAILABLE', 'no model is loaded');
+      const { native, warnings } = toNativeRequest(this.prompts, request);
+      const result = await this.engine.generate(jobId, native, (progress) => this.send({ type: 'progress', jobId, progress }));
+      this.send({ type: 'result', jobId, result: { ...result, warnings } });
+    } catch (error) {
+      this.send({ type: 'failed', jobId, error: failureOf(error) });
+    }
+    if (this.prompts && !this.closing) this.send({ type: 'stats', stats: this.engine.stats() });
+  }
+}
+
+function failureOf(thrown: unknown): HostFailure {
+  const { code, message } = toEngineError(thrown);
+  if (code === 'INTERNAL') console.error(thrown);
+  return { code, message };
+}

@@ -1,0 +1,39 @@
+import { loadAddon, toEngineError, type Addon, type FromHost, type ToHost } from '@app/engine';
+import { Host } from './host.js';
+
+/* Child process of the server: `main.js [path of qwen_image.node]`, spoken to over the fork channel. */
+
+function send(message: FromHost): void {
+  // The channel may close between two events; `disconnect` ends the process then.
+  if (process.connected) process.send?.(message, undefined, undefined, () => {});
+}
+
+function openAddon(): Addon | null {
+  try {
+    return loadAddon(process.argv[2]);
+  } catch (error) {
+    const { code, message } = toEngineError(error);
+    send({ type: 'load-failed', error: { code, message } });
+    return null;
+  }
+}
+
+function serve(addon: Addon): void {
+  const host = new Host(addon, send, () => process.exit());
+  process.on('message', (message) => void host.receive(message as ToHost));
+  // The addon's exit hook waits for the engine thread, also in mid-step.
+  process.on('disconnect', () => process.exit());
+  process.on('SIGTERM', () => void host.shutDown());
+  send({ type: 'ready' });
+}
+
+if (process.connected) {
+  // A terminal's Ctrl-C reaches the whole process group: the server says when to stop.
+  process.on('SIGINT', () => {});
+  const addon = openAddon();
+  if (addon) serve(addon);
+  else process.disconnect();
+} else {
+  console.error('The engine host is started by the server (npm start).');
+  process.exitCode = 1;
+}

@@ -1,0 +1,232 @@
+import { join } from 'node:path';
+import { EngineClient } from './engine.client.js';
+import type { EngineLog } from './engine.log.js';
+import type { EngineStatus } from './engine.status.js';
+import type { GenerateRequest, Progress } from './engine.types.js';
+
+const fakeHost = join(__dirname, '../../../test/fixtures/fake-host.js');
+const restart = { firstDelayMs: 1, maxDelayMs: 4, healthyAfterMs: 60_000, maxDeathsBeforeReady: 3 };
+
+interface LogRecord {
+  level: string;
+  message: string;
+  fields: Record<string, unknown>;
+}
+
+class RecordingLog implements EngineLog {
+  readonly records: LogRecord[] = [];
+  private readonly waiting: (() => void)[] = [];
+
+  log(level: LogRecord['level'], message: string, fields: Record<string, unknown> = {}): void {
+    this.records.push({ level, message, fields });
+    this.waiting.splice(0).forEach((wake) => wake());
+  }
+
+  async find(message: string): Promise<LogRecord> {
+    for (;;) {
+      const found = this.records.find((record) => record.message.includes(message));
+      if (found) return found;
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    }
+  }
+}
+
+function request(prompt: string): GenerateRequest {
+  return {
+    prompt,
+    negativePrompt: ' ',
+    width: 32,
+    height: 16,
+    numInferenceSteps: 3,
+    trueCfgScale: 4,
+    seed: 7,
+    numImages: 1,
+    maxSequenceLength: 512,
+  };
+}
+
+describe(EngineClient.name, () => {
+  let engine: EngineClient;
+  let log: RecordingLog;
+
+  function open(start = 'ok'): EngineClient {
+    log = new RecordingLog();
+    engine = new EngineClient(
+      {
+        host: { path: fakeHost, args: [start] },
+        folder: '/models/fake',
+        load: { device: 'cpu', dtype: 'auto', threads: 'auto', residency: 'resident', vaeTiling: 'auto', memoryBudget: null },
+        specialTokens: 'allow',
+        restart,
+      },
+      log,
+    );
+    return engine;
+  }
+
+  function reach(wanted: (status: EngineStatus) => boolean): Promise<EngineStatus> {
+    return new Promise((resolve) => {
+      const stop = engine.onChange((status) => {
+        if (!wanted(status)) return;
+        stop();
+        resolve(status);
+      });
+    });
+  }
+
+  async function ready(start?: string): Promise<EngineStatus> {
+    open(start);
+    const isReady = reach(({ state }) => state === 'ready');
+    engine.start();
+    return isReady;
+  }
+
+  afterEach(() => engine.stop(0));
+
+  it('goes from starting over loading to ready and tells what is loaded', async () => {
+    open();
+    const states: string[] = [];
+    engine.onChange(({ state }) => states.push(state));
+    expect(engine.status()).toMatchObject({ state: 'starting', model: null, readySince: null });
+    expect(engine.status().retryAfterS).toBeGreaterThan(0);
+
+    const isReady = reach(({ state }) => state === 'ready');
+    engine.start();
+    engine.start();
+    const status = await isReady;
+
+    expect(states).toEqual(['loading', 'ready']);
+    expect(status).toMatchObject({ restarts: 0, error: null, retryAfterS: 0, stats: { memoryUsed: 1, memoryTotal: 2 } });
+    expect(status.model?.class).toBe('QwenImagePipeline');
+    expect(status.readySince).not.toBeNull();
+  });
+
+  it('brings back pixels and the progress of every step', async () => {
+    await ready();
+    const progress: Progress[] = [];
+    const result = await engine.generate('a', request('anything'), { onProgress: (event) => progress.push(event) });
+    expect(progress.map(({ step }) => step)).toEqual([1, 2, 3]);
+    expect(result.images[0]).toMatchObject({ width: 32, height: 16, channels: 3 });
+    expect(Buffer.from(result.images[0]?.data ?? []).equals(Buffer.alloc(32 * 16 * 3, 7))).toBe(true);
+  });
+
+  it('rejects with the failure of the engine', async () => {
+    await ready();
+    await expect(engine.generate('a', request('refuse'))).rejects.toMatchObject({
+      name: 'EngineError',
+      code: 'OUT_OF_MEMORY',
+      message: 'too large just now',
+    });
+  });
+
+  it('refuses work until the model is loaded', async () => {
+    open('load-waits-for-signal');
+    const isLoading = reach(({ state }) => state === 'loading');
+    engine.start();
+    await isLoading;
+    await expect(engine.generate('a', request('anything'))).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE' });
+
+    const isReady = reach(({ state }) => state === 'ready');
+    const { fields } = await log.find('waiting');
+    process.kill(Number(fields['pid']), 'SIGUSR2');
+    await isReady;
+    await expect(engine.generate('a', request('anything'))).resolves.toBeDefined();
+  });
+
+  it('cancels the job of the signal and no other', async () => {
+    await ready();
+    const abort = new AbortController();
+    const other = engine.generate('other', request('wait for cancel'));
+    const otherOutcome = other.catch((error: unknown) => error);
+    const cancelled = engine.generate('a', request('wait for cancel'), { signal: abort.signal, onProgress: () => abort.abort() });
+    await expect(cancelled).rejects.toMatchObject({ code: 'CANCELLED' });
+
+    await engine.generate('b', request('anything')); // had the other job been cancelled too, its end came before this one's
+    expect(await Promise.race([otherOutcome, Promise.resolve('still open')])).toBe('still open');
+    await engine.stop(1000);
+    expect(await otherOutcome).toMatchObject({ code: 'ENGINE_UNAVAILABLE' });
+  });
+
+  it('does not begin a job whose signal was aborted before', async () => {
+    await ready();
+    const outcome = engine.generate('a', request('crash'), { signal: AbortSignal.abort() });
+    await expect(outcome).rejects.toMatchObject({ code: 'CANCELLED' });
+    await engine.generate('b', request('anything'));
+    expect(engine.status().restarts).toBe(0);
+  });
+
+  it('rejects every open job when the host dies, and serves again with a new host', async () => {
+    await ready();
+    const isDown = reach(({ state }) => state === 'restarting');
+    const waiting = engine.generate('a', request('wait for cancel'));
+    const crashing = engine.generate('b', request('crash'));
+    const lost = { code: 'ENGINE_UNAVAILABLE', message: expect.stringContaining('SIGSEGV') as string };
+    const isBack = reach(({ state, restarts }) => state === 'ready' && restarts === 1);
+    await Promise.all([expect(waiting).rejects.toMatchObject(lost), expect(crashing).rejects.toMatchObject(lost)]);
+
+    const down = await isDown;
+    expect(down).toMatchObject({ readySince: null, error: lost });
+    expect(down.retryAfterS).toBeGreaterThan(0);
+    expect(await isBack).toMatchObject({ error: null });
+    await expect(engine.generate('c', request('anything'))).resolves.toBeDefined();
+  });
+
+  it('keeps the last words of a host, cut to a bearable length', async () => {
+    await ready();
+    const isBack = reach(({ state, restarts }) => state === 'ready' && restarts === 1);
+    await expect(engine.generate('a', request('garbage then exit'))).rejects.toMatchObject({
+      message: expect.stringContaining('exit code 3') as string,
+    });
+    await isBack;
+    const { fields } = await log.find('the engine host ended');
+    const lastLines = fields['lastLines'] as string[];
+    expect(lastLines.at(-1)).toBe('the last words');
+    expect(lastLines.length).toBeLessThanOrEqual(20);
+    expect(Math.max(...lastLines.map((line) => line.length))).toBeLessThanOrEqual(4096);
+    expect(await log.find('the last words')).toMatchObject({ level: 'warn', fields: { stream: 'stderr' } });
+  });
+
+  it('fails for good when the model is refused', async () => {
+    open('load-failed');
+    const isFailed = reach(({ state }) => state === 'failed');
+    engine.start();
+    const error = { code: 'INVALID_MODEL', message: 'vae/config.json: no such file' };
+    expect(await isFailed).toMatchObject({ restarts: 0, error });
+    await log.find('the engine host ended');
+    expect(engine.status()).toMatchObject({ state: 'failed', restarts: 0, error });
+    await expect(engine.generate('a', request('anything'))).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE' });
+  });
+
+  it('fails with the last line of stderr when the host never comes up', async () => {
+    open('crash-at-start');
+    const isFailed = reach(({ state }) => state === 'failed');
+    engine.start();
+    const { error, restarts } = await isFailed;
+    expect(restarts).toBe(2);
+    expect(error?.message).toContain('exit code 1');
+    expect(error?.message).toContain('libtorch_cpu.so: cannot open shared object file');
+  });
+
+  it('kills a host that ignores shutdown and SIGTERM', async () => {
+    await ready('hang-on-shutdown');
+    const { fields } = await log.find('engine host started');
+    const open = engine.generate('a', request('wait for cancel'));
+    const outcome = expect(open).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE', message: expect.stringContaining('SIGKILL') as string });
+    await engine.stop(1);
+    await outcome;
+    expect(() => process.kill(Number(fields['pid']), 0)).toThrow('ESRCH');
+    expect(engine.status()).toMatchObject({ state: 'stopped', restarts: 0 });
+  });
+
+  it('stops for good, also while a restart is due', async () => {
+    await ready();
+    const isDown = reach(({ state }) => state === 'restarting');
+    await expect(engine.generate('a', request('crash'))).rejects.toBeDefined();
+    await isDown;
+    await engine.stop(1000);
+    await engine.stop(1000);
+    engine.start();
+    expect(engine.status().state).toBe('stopped');
+    await expect(engine.generate('b', request('anything'))).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE' });
+  });
+});

@@ -1,0 +1,108 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { EngineLog } from './engine.log.js';
+import type { FromHost, ToHost } from './engine.messages.js';
+import { LineSplitter } from './line-splitter.js';
+
+export interface HostExit {
+  /** `signal SIGSEGV`, `exit code 1`. */
+  reason: string;
+  /** The last lines of stderr: what a crash had to say. */
+  lastLines: readonly string[];
+}
+
+export interface HostEntry {
+  /** Compiled main.js of the engine host. */
+  path: string;
+  args?: readonly string[];
+}
+
+const maxLineLength = 4096;
+const keptLines = 20;
+const drainMs = 500;
+const killMs = 2000;
+
+/** One engine host, from fork to exit. */
+export class HostProcess {
+  readonly ended: Promise<HostExit>;
+  private readonly child: ChildProcess;
+  private readonly lastLines: string[] = [];
+
+  constructor(
+    entry: HostEntry,
+    private readonly log: EngineLog,
+    onMessage: (message: FromHost) => void,
+  ) {
+    this.child = fork(entry.path, [...(entry.args ?? [])], {
+      serialization: 'advanced',
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      execArgv: [],
+    });
+    this.child.on('message', (message) => onMessage(message as FromHost));
+    this.ended = this.watchEnd([
+      new Promise((resolve) => this.child.once('disconnect', resolve)),
+      this.followLines(this.child.stdout, 'stdout', 'info'),
+      this.followLines(this.child.stderr, 'stderr', 'warn', this.lastLines),
+    ]);
+  }
+
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
+  send(message: ToHost): void {
+    // A host that is dying takes no message; its exit is what settles things.
+    if (this.child.connected) this.child.send(message, () => {});
+  }
+
+  /** Asks, then insists: `shutdown`, after `graceMs` SIGTERM, at last SIGKILL. */
+  async stop(graceMs: number): Promise<void> {
+    this.send({ type: 'shutdown' });
+    if (await this.endsWithin(graceMs)) return;
+    this.child.kill('SIGTERM');
+    if (await this.endsWithin(killMs)) return;
+    this.log.log('warn', 'the engine host does not end: killed', { pid: this.pid });
+    this.child.kill('SIGKILL');
+    await this.ended;
+  }
+
+  private async endsWithin(ms: number): Promise<boolean> {
+    const timer = new AbortController();
+    const ended = await Promise.race([
+      this.ended.then(() => true),
+      delay(ms, false, { signal: timer.signal }).catch(() => false),
+    ]);
+    timer.abort();
+    return ended;
+  }
+
+  private async watchEnd(channels: Promise<void>[]): Promise<HostExit> {
+    const reason = await new Promise<string>((resolve) => {
+      this.child.once('exit', (code, signal) => resolve(signal ? `signal ${signal}` : `exit code ${code}`));
+      this.child.on('error', (error) => {
+        if (this.child.pid === undefined) resolve(error.message);
+      });
+    });
+    // The last messages and words may still be in the pipes; a grandchild that holds them open must not hold up the news.
+    await Promise.race([Promise.all(channels), delay(drainMs, undefined, { ref: false })]);
+    return { reason, lastLines: this.lastLines };
+  }
+
+  private followLines(stream: Readable | null, name: string, level: 'info' | 'warn', kept?: string[]): Promise<void> {
+    if (!stream) return Promise.resolve();
+    const lines = new LineSplitter(maxLineLength, (line) => {
+      this.log.log(level, line, { source: 'engine-host', pid: this.pid, stream: name });
+      kept?.push(line);
+      if (kept && kept.length > keptLines) kept.shift();
+    });
+    return new Promise((resolve) => {
+      stream.setEncoding('utf8');
+      stream.on('data', (chunk: string) => lines.push(chunk));
+      stream.once('close', () => {
+        lines.end();
+        resolve();
+      });
+    });
+  }
+}

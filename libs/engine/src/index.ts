@@ -1,0 +1,17 @@
+export * from './binding.js';
+export * from './engine.client.js';
+export * from './engine.error.js';
+export * from './engine.log.js';
+export * from './engine.messages.js';
+export * from './engine.module.js';
+export type { EngineOptions } from './engine.process.js';
+export * from './engine.status.js';
+export * from './engine.types.js';
+export { readGenerationDefaults, resolveDefaults } from './generation-defaults.js';
+export type { HostEntry } from './host-process.js';
+export { fingerprintModelFolder } from './model-fingerprint.js';
+export { readModelClass } from './model-folder.js';
+export { PromptEncoder } from './prompt-encoder.js';
+export { textToImageTemplate } from './prompt-templates.js';
+export { defaultRestartLimits, type RestartLimits } from './restart-policy.js';
+export { loadTokenizer } from './tokenizer.js';

@@ -1,0 +1,41 @@
+import { readFile, stat } from 'node:fs/promises';
+import { EngineError } from './engine.error.js';
+
+export type JsonObject = Record<string, unknown>;
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export function invalidModel(path: string, fault: string): EngineError {
+  return new EngineError('INVALID_MODEL', `${path}: ${fault}`);
+}
+
+/** @throws EngineError INVALID_MODEL when `path` is no regular file or holds more than `maxBytes`. */
+export async function checkModelFile(path: string, maxBytes = Number.MAX_SAFE_INTEGER): Promise<void> {
+  const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    throw invalidModel(path, error.code === 'ENOENT' ? 'no such file' : error.message);
+  });
+  if (!stats.isFile()) throw invalidModel(path, 'not a file');
+  if (stats.size > maxBytes) throw invalidModel(path, `${stats.size} bytes, at most ${maxBytes} are read`);
+}
+
+export async function readModelText(path: string, maxBytes: number): Promise<string> {
+  await checkModelFile(path, maxBytes);
+  return readFile(path, 'utf8').catch((error: Error) => {
+    throw invalidModel(path, error.message);
+  });
+}
+
+/** @throws EngineError INVALID_MODEL when `path` does not hold one JSON object. */
+export async function readModelJson(path: string, maxBytes: number): Promise<JsonObject> {
+  const text = await readModelText(path, maxBytes);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw invalidModel(path, `not JSON: ${(error as Error).message}`);
+  }
+  if (!isJsonObject(value)) throw invalidModel(path, 'expected a JSON object');
+  return value;
+}

@@ -1,0 +1,49 @@
+import { existsSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkModelFile, invalidModel, readModelJson } from './json-file.js';
+
+const servedClasses = ['QwenImagePipeline'];
+const maxIndexBytes = 1024 * 1024;
+
+const configFiles = [
+  'scheduler/scheduler_config.json',
+  'text_encoder/config.json',
+  'transformer/config.json',
+  'vae/config.json',
+];
+const weightFiles = [
+  'text_encoder/model.safetensors',
+  'transformer/diffusion_pytorch_model.safetensors',
+  'vae/diffusion_pytorch_model.safetensors',
+];
+
+/** The component folders of a checkpoint that the engine reads. */
+export const modelComponents = ['scheduler', 'text_encoder', 'tokenizer', 'transformer', 'vae'] as const;
+
+/**
+ * Checks that `folder` is a checkpoint that this build serves and that none of its parts is missing; what is inside the
+ * files is checked where they are read. Gives the pipeline's class.
+ *
+ * @throws EngineError INVALID_MODEL naming the file.
+ */
+export async function readModelClass(folder: string): Promise<string> {
+  const stats = await stat(folder).catch(() => null);
+  if (!stats) throw invalidModel(folder, 'no such folder');
+  if (!stats.isDirectory()) throw invalidModel(folder, 'not a folder');
+
+  const index = join(folder, 'model_index.json');
+  const found = (await readModelJson(index, maxIndexBytes))['_class_name'];
+  if (typeof found !== 'string' || !servedClasses.includes(found)) {
+    throw invalidModel(index, `_class_name is ${JSON.stringify(found)}, served are: ${servedClasses.join(', ')}`);
+  }
+
+  for (const name of configFiles) await checkModelFile(join(folder, name));
+  for (const name of weightFiles) {
+    const path = join(folder, name);
+    if (!existsSync(path) && !existsSync(`${path}.index.json`)) {
+      throw invalidModel(path, `no such file, and no ${name}.index.json`);
+    }
+  }
+  return found;
+}
