@@ -94,6 +94,7 @@ async function download(variant, folder) {
   for (const source of sources(variant)) {
     const failure = await downloadAll(source, folder);
     if (!failure) return source;
+    say(`  not to be had: ${failure}`);
     failures.push(`  ${source.name}: ${failure}`);
   }
   throw new SetupError(
