@@ -86,7 +86,7 @@ def record(recipe: Recipe) -> None:
     pipe = load(recipe, torch.bfloat16)
     drawn = draw(pipe, runs["t2i"])
     spreads["bfloat16"] = spread(pipe, runs["t2i"], drawn)
-    drawn = {name: drawn[name] for name in ("noise", "step0", "latents", "float", "uint8")}
+    drawn = {name: drawn[name] for name in ("noise", "step0", "latents", "uint8")}
     tensors |= named("bf16", bfloat16_stages(pipe, recipe, tensors) | named("t2i", drawn))
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
