@@ -9,10 +9,6 @@ jobs=$(nproc)
 [ "$jobs" -le $((gigabytes / 2)) ] || jobs=$((gigabytes / 2 > 0 ? gigabytes / 2 : 1))
 
 options=(--CDLIBTORCH_DIR="${LIBTORCH_DIR:-$root/.libtorch/torch}")
-if command -v ccache >/dev/null; then
-    options+=(--CDCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-    export CCACHE_SLOPPINESS=pch_defines,time_macros # without it a precompiled header is never a hit
-fi
 case ${1:-addon} in
     addon) options+=(--target qwen_image_addon) ;;
     tests) options+=(--CDQWEN_TESTS=ON --CDQWEN_TOOLS=ON) ;;

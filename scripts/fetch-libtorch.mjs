@@ -5,14 +5,24 @@
 //   node scripts/fetch-libtorch.mjs --try DIR   load the libraries of a torch folder once, in a child
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
 const root = resolve(import.meta.dirname, '..');
 const target = join(root, '.libtorch');
 const manifestFile = join(target, 'manifest.json');
-const work = join(root, '.setup', 'libtorch'); // same file system as the target: the last step is a rename
+const workPrefix = join(root, '.setup', 'libtorch-fetch-'); // same file system as the target: the last step is a rename
 const pins = JSON.parse(readFileSync(join(import.meta.dirname, 'libtorch.pins.json'), 'utf8'));
 
 // torch's wheel is manylinux_2_28, NVIDIA's carry older tags, and pip takes only the tags that it is told.
@@ -80,12 +90,10 @@ function pipDownload(file, folder, pipOptions) {
 }
 
 async function verify(file, path) {
-  const expected = pins.sha256[file];
-  if (!expected) throw new SetupError(`${file} has no sha256 in scripts/libtorch.pins.json: it is not used`);
   const hash = createHash('sha256');
   await pipeline(createReadStream(path), hash);
   const got = hash.digest('hex');
-  if (got !== expected) throw new SetupError(`${file}: sha256 is ${got}, the pin says ${expected}`);
+  if (got !== pins.sha256[file]) throw new SetupError(`${file}: sha256 is ${got}, the pin says ${pins.sha256[file]}`);
 }
 
 /** The first source that has every file; a file that is there but is not the pinned one ends the set-up. */
@@ -107,6 +115,7 @@ async function downloadAll({ name, files, pipOptions }, folder) {
   say(name);
   for (const file of files) {
     say(`  ${file}`);
+    if (!pins.sha256[file]) throw new SetupError(`${file} has no sha256 in scripts/libtorch.pins.json: it is not used`);
     const failure = pipDownload(file, folder, pipOptions);
     if (failure) return failure;
     const path = join(folder, file);
@@ -150,10 +159,8 @@ function neededBy(library) {
 function tryToLoad(torch) {
   const check = join(root, '.setup', 'libtorch-load-check');
   run(process.env.CC || 'cc', ['-o', check, join(import.meta.dirname, 'libtorch-load-check.c'), '-ldl']);
-  const libraries = ['libc10.so', 'libtorch_cpu.so', 'libtorch_cuda.so']
-    .map((name) => join(torch, 'lib', name))
-    .filter((path) => existsSync(path));
-  run(check, libraries);
+  const device = join(torch, 'lib/libtorch_cuda.so');
+  run(check, [join(torch, 'lib/libc10.so'), join(torch, 'lib/libtorch_cpu.so'), ...(existsSync(device) ? [device] : [])]);
 }
 
 function run(command, args, options = {}) {
@@ -165,10 +172,30 @@ function run(command, args, options = {}) {
   return result.stdout;
 }
 
+/** What interrupted fetches left. One that was killed a moment ago may still be unpacking: the next fetch removes it. */
+function removeLeftOvers() {
+  const folder = dirname(workPrefix);
+  for (const name of readdirSync(folder).filter((entry) => entry.startsWith(basename(workPrefix)))) {
+    spawnSync('rm', ['-rf', join(folder, name)]);
+  }
+}
+
 async function fetchLibtorch(variant) {
-  rmSync(work, { recursive: true, force: true }); // what an interrupted fetch left
+  removeLeftOvers();
+  const work = mkdtempSync(workPrefix);
+  try {
+    await fetchInto(work, variant);
+    rmSync(target, { recursive: true, force: true });
+    renameSync(join(work, 'slim'), target);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** Downloads, unpacks, trims and tries a libtorch in a folder of its own: WORK/slim is what will be .libtorch. */
+async function fetchInto(work, variant) {
   const [wheels, raw, slim] = ['wheels', 'raw', 'slim'].map((name) => join(work, name));
-  for (const folder of [wheels, raw, slim]) mkdirSync(folder, { recursive: true });
+  for (const folder of [wheels, raw, slim]) mkdirSync(folder);
   const source = await download(variant, wheels);
   for (const file of source.files) {
     unpack(join(wheels, file), raw);
@@ -179,13 +206,10 @@ async function fetchLibtorch(variant) {
   const files = Object.fromEntries(source.files.map((file) => [file, pins.sha256[file]]));
   const manifest = { version: pins.version, variant, source: source.name, files };
   writeFileSync(join(slim, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-  rmSync(target, { recursive: true, force: true });
-  renameSync(slim, target);
-  rmSync(work, { recursive: true, force: true });
 }
 
 async function main(mode, folder) {
-  mkdirSync(dirname(work), { recursive: true });
+  mkdirSync(dirname(workPrefix), { recursive: true });
   if (mode === '--try') return tryToLoad(resolve(folder));
   const variant = wantedVariant();
   if (mode === '--variant') return console.log(variant);

@@ -61,7 +61,7 @@ require_platform() {
 
 version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
-has_cmake() { command -v cmake >/dev/null && version_at_least "$(cmake --version | awk 'NR == 1 { print $3 }')" 3.20; }
+has_cmake() { command -v cmake >/dev/null && version_at_least "$(cmake --version | awk 'NR == 1 { print $3 }')" 3.18; }
 
 has_build_tool() { command -v ninja >/dev/null || command -v make >/dev/null; }
 
