@@ -1,0 +1,115 @@
+import type { RawImage } from '@app/engine';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import plainSharp from 'sharp';
+import { ImageDecoder } from './image-decoder.js';
+
+const maxInputPixels = 50_000_000;
+const decoder = new ImageDecoder({ maxInputPixels });
+
+function fixture(name: string): Buffer {
+  return readFileSync(join(__dirname, '../../../test/fixtures', name));
+}
+
+function pixel(image: RawImage, x: number, y: number): number[] {
+  const at = (y * image.width + x) * image.channels;
+  return [...image.data.subarray(at, at + 3)];
+}
+
+async function meanDistance(name: string, other: string): Promise<number> {
+  const [a, b] = await Promise.all([decoder.decode(fixture(name)), decoder.decode(fixture(other))]);
+  expect([a.width, a.height]).toEqual([b.width, b.height]);
+  return a.data.reduce((sum, value, i) => sum + Math.abs(value - (b.data[i] ?? 0)), 0) / a.data.length;
+}
+
+const solid = (background: string) => plainSharp({ create: { width: 8, height: 6, channels: 3, background } });
+
+describe(ImageDecoder.name, () => {
+  it.each(['png', 'jpeg', 'webp'] as const)('reads %s into RGB', async (format) => {
+    const image = await decoder.decode(await solid('#dc1e1e').toFormat(format, { quality: 100 }).toBuffer());
+    expect(image).toMatchObject({ width: 8, height: 6, channels: 3 });
+    expect(image.data).toHaveLength(8 * 6 * 3);
+    pixel(image, 4, 3).forEach((value, i) => expect(Math.abs(value - [220, 30, 30][i]!)).toBeLessThan(6));
+  });
+
+  it('turns a photograph upright, and tells its upright size', async () => {
+    expect(await decoder.readHeader(fixture('exif-orientation-6.jpg'))).toEqual({ format: 'jpeg', width: 64, height: 96 });
+    expect(await meanDistance('exif-orientation-6.jpg', 'exif-orientation-6.upright.png')).toBeLessThan(5);
+  });
+
+  it('reads CMYK without a profile, and does not invert it', async () => {
+    const right = await meanDistance('cmyk-without-profile.jpg', 'cmyk-without-profile.right.png');
+    const inverted = await meanDistance('cmyk-without-profile.jpg', 'cmyk-without-profile.inverted.png');
+    expect(right).toBeLessThan(inverted / 3);
+  });
+
+  it('keeps a 16-bit gray ramp a ramp from black to white', async () => {
+    expect(await meanDistance('gray-16-bit.png', 'gray-16-bit.ramp.png')).toBeLessThan(1);
+  });
+
+  it('composites alpha on white, so that hidden colours stay hidden', async () => {
+    const [black, green] = await Promise.all([
+      decoder.decode(fixture('alpha-over-black.png')),
+      decoder.decode(fixture('alpha-over-green.png')),
+    ]);
+    expect(pixel(black, 0, 0)).toEqual([255, 255, 255]);
+    expect(Buffer.from(green.data).equals(Buffer.from(black.data))).toBe(true);
+  });
+
+  it('reads gray, gray with alpha, palette and interlaced pictures as RGB', async () => {
+    const gray = await solid('#808080').toColourspace('b-w').png().toBuffer();
+    const grayAlpha = await solid('#808080').ensureAlpha(0.5).toColourspace('b-w').png().toBuffer();
+    const palette = await solid('#2850dc').png({ palette: true }).toBuffer();
+    const interlaced = await solid('#2850dc').png({ progressive: true }).toBuffer();
+    expect(pixel(await decoder.decode(gray), 1, 1)).toEqual([128, 128, 128]);
+    const [mixed = 0] = pixel(await decoder.decode(grayAlpha), 1, 1);
+    expect(Math.abs(mixed - 191)).toBeLessThanOrEqual(1);
+    expect(pixel(await decoder.decode(palette), 1, 1)).toEqual([40, 80, 220]);
+    expect(pixel(await decoder.decode(interlaced), 1, 1)).toEqual([40, 80, 220]);
+  });
+
+  it('takes the first frame of an animation', async () => {
+    const frames = await Promise.all([solid('#ff0000').png().toBuffer(), solid('#0000ff').png().toBuffer()]);
+    const animation = await plainSharp(frames, { join: { animated: true } })
+      .webp({ lossless: true })
+      .toBuffer();
+    const image = await decoder.decode(animation);
+    expect([image.width, image.height]).toEqual([8, 6]);
+    expect(pixel(image, 4, 3)).toEqual([255, 0, 0]);
+  });
+
+  it.each([
+    ['an empty file', () => Buffer.alloc(0)],
+    ['a truncated JPEG', () => fixture('truncated.jpg')],
+    ['a truncated PNG', () => fixture('truncated.png')],
+    ['a bare signature', () => fixture('truncated.png').subarray(0, 8)],
+    ['a PNG of zero width', () => zeroWidth()],
+  ])('refuses %s', async (_name, bytes) => {
+    await expect(decoder.decode(bytes())).rejects.toMatchObject({ code: 'INVALID_IMAGE' });
+  });
+
+  it.each(['bomb-10000x10000.png', 'bomb-20000x20000.png', 'header-60000x60000.png', 'header-65500x65500.jpg'])(
+    'refuses %s by its header',
+    async (name) => {
+      await expect(decoder.readHeader(fixture(name))).rejects.toMatchObject({
+        code: 'INVALID_IMAGE',
+        message: expect.stringContaining(`at most ${maxInputPixels}`),
+      });
+    },
+  );
+
+  it.each([
+    ['SVG', () => Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>')],
+    ['GIF', () => Buffer.from('R0lGODlhAQABAAAAACwAAAAAAQABAAA=', 'base64')],
+    ['TIFF', () => Buffer.from('49492a0008000000', 'hex')],
+    ['text', () => Buffer.from('not a picture at all')],
+  ])('refuses %s by its bytes', async (_name, bytes) => {
+    await expect(decoder.decode(bytes())).rejects.toMatchObject({ code: 'UNSUPPORTED_MEDIA_TYPE' });
+  });
+});
+
+function zeroWidth(): Buffer {
+  const bytes = Buffer.from(fixture('quadrants.png'));
+  bytes.writeUInt32BE(0, 16);
+  return bytes;
+}

@@ -1,0 +1,75 @@
+import { configTokens, type LimitsConfig } from '@app/config';
+import type { RawImage } from '@app/engine';
+import { Inject, Injectable } from '@nestjs/common';
+import { sniffFormat, type ImageFormat } from './image-format.js';
+import { ImageError } from './image.error.js';
+import { sharp } from './locked-sharp.js';
+
+export interface ImageHeader {
+  format: ImageFormat;
+  /** Sides as a person sees them: EXIF orientation applied. */
+  width: number;
+  height: number;
+}
+
+const decodeTimeoutS = 10;
+
+/** Untrusted bytes → pixels. */
+@Injectable()
+export class ImageDecoder {
+  constructor(@Inject(configTokens.limits) private readonly limits: Pick<LimitsConfig, 'maxInputPixels'>) {}
+
+  /**
+   * Type and size, from the header alone: a bomb is refused before it is unpacked.
+   * @throws ImageError
+   */
+  async readHeader(bytes: Buffer): Promise<ImageHeader> {
+    if (bytes.length === 0) throw new ImageError('INVALID_IMAGE', 'the file is empty');
+    const format = sniffFormat(bytes);
+    if (!format) throw new ImageError('UNSUPPORTED_MEDIA_TYPE', 'must be a PNG, JPEG or WebP file; its bytes are none of them');
+
+    // Our own limit is checked below, with the size in the message; reading a header allocates no pixels.
+    const metadata = await orInvalid(sharp(bytes, { limitInputPixels: false, pages: 1 }).metadata());
+    const { width, height } = metadata.autoOrient;
+    const { maxInputPixels } = this.limits;
+    if (width * height > maxInputPixels) {
+      throw new ImageError(
+        'INVALID_IMAGE',
+        `has ${width}x${height} = ${width * height} pixels, at most ${maxInputPixels} are allowed`,
+      );
+    }
+    return { format, width, height };
+  }
+
+  /**
+   * 8-bit RGB in sRGB, upright, alpha composited on white, the first frame of an animation: what a person sees.
+   * @throws ImageError
+   */
+  async decode(bytes: Buffer): Promise<RawImage> {
+    await this.readHeader(bytes);
+    const decoding = sharp(bytes, {
+      // A warning is a picture whose rest libvips would make up.
+      failOn: 'warning',
+      limitInputPixels: this.limits.maxInputPixels,
+      sequentialRead: true,
+      pages: 1,
+    })
+      .autoOrient()
+      .flatten({ background: '#ffffff' })
+      .toColourspace('srgb')
+      .raw({ depth: 'uchar' })
+      .timeout({ seconds: decodeTimeoutS })
+      .toBuffer({ resolveWithObject: true });
+    const { data, info } = await orInvalid(decoding);
+    return { width: info.width, height: info.height, channels: 3, data };
+  }
+}
+
+async function orInvalid<T>(decoding: Promise<T>): Promise<T> {
+  try {
+    return await decoding;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split('\n', 1)[0] : String(error);
+    throw new ImageError('INVALID_IMAGE', `cannot be decoded: ${reason}`, { cause: error });
+  }
+}

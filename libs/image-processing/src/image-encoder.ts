@@ -1,0 +1,46 @@
+import type { RawImage } from '@app/engine';
+import { Injectable } from '@nestjs/common';
+import type { ImageFormat } from './image-format.js';
+import { sharp } from './locked-sharp.js';
+import { insertTextChunks } from './png-chunks.js';
+import { describeAsJson, provenancePacket, provenancePacketWithin, type Provenance } from './provenance.js';
+
+export interface OutputFormat {
+  format: ImageFormat;
+  /** 1 to 100; PNG has none. */
+  quality: number;
+}
+
+/** A JPEG segment holds 65,533 bytes behind its length; the first 29 name the packet. */
+const maxJpegPacketBytes = 65_533 - 'http://ns.adobe.com/xap/1.0/\0'.length;
+/** Drawn pictures hardly get smaller at higher levels, and take much longer. */
+const pngCompressionLevel = 3;
+
+/** Pixels → a file that says how it came to be. */
+@Injectable()
+export class ImageEncoder {
+  async encode({ data, width, height, channels }: RawImage, output: OutputFormat, provenance: Provenance): Promise<Buffer> {
+    const { quality } = output;
+    const pixels = sharp(data, { raw: { width, height, channels } });
+    switch (output.format) {
+      case 'png':
+        return addPngTexts(await pixels.png({ compressionLevel: pngCompressionLevel }).toBuffer(), provenance);
+      case 'jpeg':
+        return pixels
+          .jpeg({ quality, chromaSubsampling: '4:4:4' })
+          .withXmp(provenancePacketWithin(maxJpegPacketBytes, provenance))
+          .toBuffer();
+      case 'webp':
+        return pixels.webp({ quality }).withXmp(provenancePacket(provenance)).toBuffer();
+    }
+  }
+}
+
+/** libvips would compress the packet of a PNG; readers of provenance expect it plain. */
+function addPngTexts(png: Buffer, provenance: Provenance): Buffer {
+  const { description } = provenance;
+  return insertTextChunks(png, {
+    'XML:com.adobe.xmp': provenancePacket(provenance),
+    ...(description ? { parameters: describeAsJson(description) } : {}),
+  });
+}
