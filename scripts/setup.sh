@@ -21,7 +21,7 @@ install_npm() { (cd "$root" && logged npm npm ci --include=dev --no-fund --no-au
 
 # --- libtorch --------------------------------------------------------------------------------------------------------
 
-libtorch_dir=${LIBTORCH_DIR:-$root/.libtorch/torch}
+libtorch_dir=$(realpath --canonicalize-missing --no-symlinks "${LIBTORCH_DIR:-$root/.libtorch/torch}")
 
 libtorch_key() {
     if [ -n "${LIBTORCH_DIR:-}" ]; then
