@@ -3,7 +3,8 @@ import { basename, join, resolve } from 'node:path';
 import type { AppConfig } from './app-config.js';
 import { readCommandLine } from './command-line-source.js';
 import type { Entry } from './config-source.js';
-import { ConfigError, type ConfigFault } from './config.error.js';
+import { ConfigError } from './config.error.js';
+import { crossCheck } from './cross-checks.js';
 import { readEnvironmentSource } from './environment-source.js';
 import { helpText } from './help-text.js';
 import { readYamlSource } from './yaml-source.js';
@@ -41,7 +42,7 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   const files = configFile === undefined ? [] : [readYamlSource(resolve(input.cwd, configFile), configFile)];
   const sources = [defaults, ...files, readEnvironmentSource(input.env), commandLine.source];
   const entries = new Map(sources.flatMap((source) => [...source.entries]));
-  const faults = [...sources.flatMap((source) => source.faults), ...crossCheck(entries)];
+  const faults = [...sources.flatMap((source) => source.faults), ...crossCheck(entries, defaults.entries)];
   if (faults.length > 0) throw new ConfigError(faults);
 
   const origins = new Map([...entries].map(([key, { origin }]) => [key, origin]));
@@ -50,31 +51,6 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
 
 function projectVersion(projectRoot: string): string {
   return (JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { version: string }).version;
-}
-
-/** Rules between settings. The fault names the one that was set by a person. */
-function crossCheck(entries: Entries): ConfigFault[] {
-  const side = { min: numberOf(entries, 'limits.minSide'), max: numberOf(entries, 'limits.maxSide') };
-  const maxPixels = numberOf(entries, 'limits.maxPixels');
-  const faults: ConfigFault[] = [];
-  const require = (holds: boolean, keys: [string, string], message: string) => {
-    const key = keys.find((name) => !entries.get(name)?.origin.startsWith('config/default.yaml')) ?? keys[0];
-    if (!holds) faults.push({ key, origin: entries.get(key)?.origin ?? '', message });
-  };
-  require(side.min <= side.max, [
-    'limits.minSide',
-    'limits.maxSide',
-  ], `limits.minSide (${side.min}) must not be above limits.maxSide (${side.max})`);
-  require(side.min ** 2 <= maxPixels, [
-    'limits.maxPixels',
-    'limits.minSide',
-  ], `limits.maxPixels (${maxPixels}) must hold a square of limits.minSide (${side.min})`);
-  return faults;
-}
-
-// A value that was refused has no entry in its source; the one below it is checked instead, and the fault is reported anyway.
-function numberOf(entries: Entries, key: string): number {
-  return Number(entries.get(key)?.value);
 }
 
 /** Fills in what depends on the machine, the folders or another setting. */
