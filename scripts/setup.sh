@@ -6,6 +6,7 @@
 # LIBTORCH_DIR, LIBTORCH_VARIANT and LIBTORCH_CPU_INDEX: see docs/setup.md.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
+source "$root/scripts/system-packages.sh"
 
 purpose=${1:-run}
 
