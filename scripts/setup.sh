@@ -68,10 +68,13 @@ native_key() {
 
 native_is_current() { [ -f "$root/build/native/qwen_image.node" ] && stamp_is "native-$native_scope" "$(native_key)"; }
 
+# The key is taken before the build: a source that is changed meanwhile is built again the next time.
 build_native() {
+    local key
+    key=$(native_key)
     LIBTORCH_DIR=$libtorch_dir logged native "$root/scripts/build-native.sh" "$native_scope" || return 1
-    stamp native-addon "$(native_key)"
-    stamp "native-$native_scope" "$(native_key)"
+    stamp native-addon "$key"
+    stamp "native-$native_scope" "$key"
 }
 
 # --- TypeScript ------------------------------------------------------------------------------------------------------
@@ -81,11 +84,15 @@ ts_key() {
         printf '%s\n' tsconfig.json nest-cli.json package-lock.json) | content_key
 }
 
-ts_is_current() { [ -f "$root/dist/apps/api/src/main.js" ] && [ -f "$root/dist/apps/engine-host/src/main.js" ] && stamp_is ts "$(ts_key)"; }
+ts_is_built() { [ -f "$root/dist/apps/api/src/main.js" ] && [ -f "$root/dist/apps/engine-host/src/main.js" ]; }
+
+ts_is_current() { ts_is_built && stamp_is ts "$(ts_key)"; }
 
 build_ts() {
+    local key
+    key=$(ts_key)
     rm -rf "$root/dist"
-    (cd "$root" && logged ts npm run build:ts) && stamp ts "$(ts_key)"
+    (cd "$root" && logged ts npm run build:ts) && ts_is_built && stamp ts "$key"
 }
 
 # --- the steps -------------------------------------------------------------------------------------------------------
