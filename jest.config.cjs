@@ -1,5 +1,15 @@
 // Nest 12 and a few of its dependencies are ESM-only; Jest on Node 20 cannot require() those, so swc turns them into CommonJS.
-const esmPackages = ['@nestjs', 'file-type', 'strtok3', 'token-types', 'uint8array-extras', '@tokenizer', '@borewit', 'load-esm', '@huggingface/tokenizers'];
+const esmPackages = [
+  '@nestjs',
+  'file-type',
+  'strtok3',
+  'token-types',
+  'uint8array-extras',
+  '@tokenizer',
+  '@borewit',
+  'load-esm',
+  '@huggingface/tokenizers',
+];
 
 const swc = {
   jsc: {
