@@ -1,8 +1,8 @@
 import { configTokens, type LimitsConfig } from '@app/config';
-import type { RawImage } from '@app/engine';
 import { Inject, Injectable } from '@nestjs/common';
 import { sniffFormat, type ImageFormat } from './image-format.js';
 import { ImageError } from './image.error.js';
+import type { Pixels } from './pixels.js';
 import { sharp } from './locked-sharp.js';
 
 export interface ImageHeader {
@@ -45,7 +45,7 @@ export class ImageDecoder {
    * 8-bit RGB in sRGB, upright, alpha composited on white, the first frame of an animation: what a person sees.
    * @throws ImageError
    */
-  async decode(bytes: Buffer): Promise<RawImage> {
+  async decode(bytes: Buffer): Promise<Pixels> {
     await this.readHeader(bytes);
     const decoding = sharp(bytes, {
       // A warning is a picture whose rest libvips would make up.

@@ -1,13 +1,13 @@
-import type { RawImage } from '@app/engine';
 import sharp from 'sharp';
 import { ImageEncoder } from './image-encoder.js';
 import { imageFormats } from './image-format.js';
 import type { PictureDescription, Provenance } from './provenance.js';
+import type { Pixels } from './pixels.js';
 
 const encoder = new ImageEncoder();
 const sourceType = 'http://cv.iptc.org/newscodes/digitalsourcetype';
 
-const picture: RawImage = {
+const picture: Pixels = {
   width: 16,
   height: 8,
   channels: 3,
@@ -76,7 +76,6 @@ describe(ImageEncoder.name, () => {
 
   it.each(imageFormats)('writes no character into %s that XML cannot hold', async (format) => {
     const packet = await packetOf(await encode(format));
-    // eslint-disable-next-line no-control-regex -- these are what XML forbids
     expect(packet).not.toMatch(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/);
   });
 

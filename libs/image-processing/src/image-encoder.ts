@@ -1,9 +1,9 @@
-import type { RawImage } from '@app/engine';
 import { Injectable } from '@nestjs/common';
 import type { ImageFormat } from './image-format.js';
 import { sharp } from './locked-sharp.js';
 import { insertTextChunks } from './png-chunks.js';
 import { describeAsJson, provenancePacket, provenancePacketWithin, type Provenance } from './provenance.js';
+import type { Pixels } from './pixels.js';
 
 export interface OutputFormat {
   format: ImageFormat;
@@ -19,7 +19,7 @@ const pngCompressionLevel = 3;
 /** Pixels → a file that says how it came to be. */
 @Injectable()
 export class ImageEncoder {
-  async encode({ data, width, height, channels }: RawImage, output: OutputFormat, provenance: Provenance): Promise<Buffer> {
+  async encode({ data, width, height, channels }: Pixels, output: OutputFormat, provenance: Provenance): Promise<Buffer> {
     const { quality } = output;
     const pixels = sharp(data, { raw: { width, height, channels } });
     switch (output.format) {

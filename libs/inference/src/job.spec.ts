@@ -1,0 +1,24 @@
+import { newJob } from '../../../test/fixtures/job-request.js';
+
+describe('Job', () => {
+  it('is queued, runs and completes, and tells when', () => {
+    const job = newJob();
+    expect([job.state, job.startedAt, job.finishedAt]).toEqual(['queued', null, null]);
+    job.moveTo('running');
+    expect(job.startedAt).toBeGreaterThanOrEqual(job.createdAt);
+    job.moveTo('completed');
+    expect(job.finishedAt).toBeGreaterThanOrEqual(job.startedAt ?? Infinity);
+  });
+
+  it.each(['completed', 'failed', 'cancelled'] as const)('stays %s', (state) => {
+    const job = newJob();
+    job.moveTo('running');
+    job.moveTo(state);
+    expect(() => job.moveTo('running')).toThrow(`cannot go from ${state} to running`);
+    expect(() => job.moveTo('failed')).toThrow();
+  });
+
+  it('cannot complete without having run', () => {
+    expect(() => newJob().moveTo('completed')).toThrow('cannot go from queued to completed');
+  });
+});

@@ -1,0 +1,44 @@
+/** What the service can answer instead of a picture, beside the engine's and the image decoder's own codes. */
+export type ServiceErrorCode =
+  | 'INVALID_ARGUMENT' // fields, or a body that cannot be parsed
+  | 'UNSUPPORTED_BY_MODEL'
+  | 'NOT_FOUND'
+  | 'METHOD_NOT_ALLOWED'
+  | 'NOT_ACCEPTABLE'
+  | 'PAYLOAD_TOO_LARGE'
+  | 'UNSUPPORTED_MEDIA_TYPE'
+  | 'QUEUE_FULL'
+  | 'CANCELLED'
+  | 'INTERRUPTED' // the server stops, and this job had not ended
+  | 'ENGINE_UNAVAILABLE'
+  | 'INTERNAL';
+
+/** One thing that is wrong with one field. */
+export interface FieldFault {
+  field: string;
+  message: string;
+}
+
+export interface ServiceErrorDetails {
+  /** Every fault of the request. */
+  faults?: readonly FieldFault[];
+  /** When another try is worth it. */
+  retryAfterS?: number;
+  cause?: unknown;
+}
+
+export class ServiceError extends Error {
+  override readonly name = 'ServiceError';
+  readonly faults: readonly FieldFault[];
+  readonly retryAfterS: number | undefined;
+
+  constructor(
+    readonly code: ServiceErrorCode,
+    message: string,
+    { faults = [], retryAfterS, cause }: ServiceErrorDetails = {},
+  ) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.faults = faults;
+    this.retryAfterS = retryAfterS;
+  }
+}
