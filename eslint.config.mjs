@@ -20,7 +20,7 @@ const libraries = ['config', 'engine', 'health', 'image-processing', 'inference'
 
 const closedDoors = [
   { group: ['@app/*/*'], message: "A library's only door is its index.ts: import @app/<library>." },
-  { group: ['**/libs/**', '**/apps/**'], message: 'Import other parts of the project as @app/<library>.' },
+  { regex: '^(\\.\\./)+([\\w-]+/src|libs|apps)(/|$)', message: 'Import other parts of the project as @app/<library>.' },
 ];
 
 /** Technology that belongs to one place. */
