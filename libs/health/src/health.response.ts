@@ -1,0 +1,81 @@
+import { ApiProperty } from '@nestjs/swagger';
+
+export const healthStatuses = ['ok', 'loading', 'restarting', 'draining', 'unloaded', 'failed'] as const;
+export type HealthStatus = (typeof healthStatuses)[number];
+
+export class ModelHealth {
+  @ApiProperty({ type: String, example: 'demo' })
+  id: string;
+
+  @ApiProperty({ enum: ['loading', 'ready', 'failed', 'unloaded'] })
+  state: 'loading' | 'ready' | 'failed' | 'unloaded';
+
+  @ApiProperty({
+    type: 'number',
+    nullable: true,
+    description: 'part of the load that is done, 0 to 1; null when it is not known',
+  })
+  progress: number | null;
+
+  @ApiProperty({ type: String, nullable: true })
+  error: string | null;
+}
+
+export class EngineHealth {
+  @ApiProperty({ enum: ['starting', 'loading', 'ready', 'restarting', 'failed', 'stopped'] })
+  state: string;
+
+  @ApiProperty({ type: 'integer', description: 'how often the engine was started again' })
+  restarts: number;
+
+  @ApiProperty({ type: 'integer', description: 'seconds since the engine last became ready; 0 when it is not' })
+  uptime_s: number;
+}
+
+export class QueueHealth {
+  @ApiProperty({ type: 'integer', description: 'requests that wait' })
+  pending: number;
+
+  @ApiProperty({ type: 'integer' })
+  running: number;
+
+  @ApiProperty({ type: 'integer', description: 'how many may wait' })
+  max: number;
+}
+
+export class DeviceHealth {
+  @ApiProperty({ enum: ['cpu', 'cuda'] })
+  type: 'cpu' | 'cuda';
+
+  @ApiProperty({ type: String })
+  name: string;
+
+  @ApiProperty({ type: 'integer', nullable: true, description: 'bytes' })
+  memory_used: number | null;
+
+  @ApiProperty({ type: 'integer', nullable: true, description: 'bytes' })
+  memory_total: number | null;
+}
+
+export class HealthResponse {
+  @ApiProperty({ enum: healthStatuses })
+  status: HealthStatus;
+
+  @ApiProperty({ type: ModelHealth })
+  model: ModelHealth;
+
+  @ApiProperty({ type: EngineHealth })
+  engine: EngineHealth;
+
+  @ApiProperty({ type: QueueHealth })
+  queue: QueueHealth;
+
+  @ApiProperty({ type: DeviceHealth, nullable: true, description: 'null until a model was loaded once' })
+  device: DeviceHealth | null;
+
+  @ApiProperty({ type: String, example: '0.1.0' })
+  version: string;
+
+  @ApiProperty({ type: 'integer' })
+  uptime_s: number;
+}

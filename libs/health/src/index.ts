@@ -1,0 +1,2 @@
+export { HealthModule } from './health.module.js';
+export { HealthResponse } from './health.response.js';

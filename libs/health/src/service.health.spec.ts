@@ -1,0 +1,70 @@
+import { HealthIndicatorService } from '@nestjs/terminus';
+import { ScriptedEngine } from '../../../test/fixtures/scripted-engine.js';
+import { ServiceHealth } from './service.health.js';
+
+describe(ServiceHealth.name, () => {
+  let engine: ScriptedEngine;
+  let draining: boolean;
+  let health: ServiceHealth;
+
+  beforeEach(() => {
+    engine = new ScriptedEngine();
+    draining = false;
+    const inference = {
+      get isDraining() {
+        return draining;
+      },
+      depth: () => ({ pending: 3, running: 1, max: 64 }),
+    };
+    const software = { name: 'qwen-image-server', version: '1.2.3' };
+    health = new ServiceHealth(engine as never, inference as never, { name: 'demo' }, software, new HealthIndicatorService());
+  });
+
+  it('tells all of a service that is well', () => {
+    expect(health.report()).toEqual({
+      status: 'ok',
+      model: { id: 'demo', state: 'ready', progress: null, error: null },
+      engine: { state: 'ready', restarts: 0, uptime_s: expect.any(Number) },
+      queue: { pending: 3, running: 1, max: 64 },
+      device: { type: 'cpu', name: 'a processor', memory_used: 1000, memory_total: 2000 },
+      version: '1.2.3',
+      uptime_s: expect.any(Number),
+    });
+    expect(health.ready()).toEqual({ engine: { status: 'up', state: 'ok' } });
+  });
+
+  it.each([
+    ['starting', 'loading', 'loading'],
+    ['loading', 'loading', 'loading'],
+    ['restarting', 'restarting', 'loading'],
+    ['failed', 'failed', 'failed'],
+    ['stopped', 'unloaded', 'unloaded'],
+  ] as const)('calls an engine that is %s %s', (state, status, modelState) => {
+    engine.become({ state, retryAfterS: 7, readySince: null, stats: null });
+    expect(health.report()).toMatchObject({ status, model: { state: modelState }, engine: { state, uptime_s: 0 } });
+    expect(health.ready()).toMatchObject({ engine: { status: 'down' } });
+    expect(health.retryAfterS()).toBe(7);
+  });
+
+  it('tells why a load failed', () => {
+    engine.become({ state: 'failed', model: null, error: { code: 'INVALID_MODEL', message: 'vae/config.json is missing' } });
+    expect(health.report().model).toMatchObject({ state: 'failed', error: 'vae/config.json is missing' });
+    expect(health.report().device).toBeNull();
+  });
+
+  it('is draining whatever the engine is', () => {
+    draining = true;
+    expect(health.report().status).toBe('draining');
+    expect(health.ready()).toMatchObject({ engine: { status: 'down' } });
+    expect(health.retryAfterS()).toBeGreaterThan(0);
+  });
+
+  it('has started once the first model was loaded, and stays so', () => {
+    engine.become({ state: 'loading', model: null });
+    expect(health.startup()).toMatchObject({ model: { status: 'down' } });
+    engine.become({ state: 'ready', model: new ScriptedEngine().status().model });
+    expect(health.startup()).toMatchObject({ model: { status: 'up' } });
+    engine.become({ state: 'restarting', model: null });
+    expect(health.startup()).toMatchObject({ model: { status: 'up' } });
+  });
+});

@@ -1,0 +1,93 @@
+import { configTokens, type ModelConfig } from '@app/config';
+import { EngineClient, type EngineState, type EngineStatus } from '@app/engine';
+import { InferenceService, SOFTWARE, type Software } from '@app/inference';
+import { Inject, Injectable } from '@nestjs/common';
+import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
+import type { DeviceHealth, HealthResponse, HealthStatus, ModelHealth } from './health.response.js';
+
+const statusOf: Readonly<Record<EngineState, HealthStatus>> = {
+  starting: 'loading',
+  loading: 'loading',
+  ready: 'ok',
+  restarting: 'restarting',
+  failed: 'failed',
+  stopped: 'unloaded',
+};
+
+const modelStateOf: Readonly<Record<EngineState, ModelHealth['state']>> = {
+  starting: 'loading',
+  loading: 'loading',
+  ready: 'ready',
+  restarting: 'loading',
+  failed: 'failed',
+  stopped: 'unloaded',
+};
+
+/** Waits that a client is told when the engine itself expects none. */
+const drainRetryAfterS = 10;
+
+/** What the parts of the service say of themselves. Nothing is asked of the engine: it may be busy, or gone. */
+@Injectable()
+export class ServiceHealth {
+  private started = false;
+
+  constructor(
+    private readonly engine: EngineClient,
+    private readonly inference: InferenceService,
+    @Inject(configTokens.model) private readonly model: Pick<ModelConfig, 'name'>,
+    @Inject(SOFTWARE) private readonly software: Software,
+    private readonly indicators: HealthIndicatorService,
+  ) {}
+
+  report(): HealthResponse {
+    const engine = this.engine.status();
+    return {
+      status: this.status(engine),
+      model: {
+        id: this.model.name,
+        state: modelStateOf[engine.state],
+        progress: null,
+        error: engine.state === 'failed' ? (engine.error?.message ?? null) : null,
+      },
+      engine: { state: engine.state, restarts: engine.restarts, uptime_s: secondsSince(engine.readySince) },
+      queue: this.inference.depth(),
+      device: deviceOf(engine),
+      version: this.software.version,
+      uptime_s: Math.floor(process.uptime()),
+    };
+  }
+
+  /** Seconds until a 503 of today is worth another try. */
+  retryAfterS(): number {
+    return this.inference.isDraining ? drainRetryAfterS : Math.max(1, this.engine.status().retryAfterS);
+  }
+
+  /** A generation sent now would be accepted and reach a ready engine. A busy engine is ready, and so is a full queue. */
+  ready(): HealthIndicatorResult<'engine'> {
+    const status = this.status(this.engine.status());
+    const indicator = this.indicators.check('engine');
+    return status === 'ok' ? indicator.up({ state: status }) : indicator.down({ state: status });
+  }
+
+  /** The first load has ended well; whatever came later. */
+  startup(): HealthIndicatorResult<'model'> {
+    const { state, model } = this.engine.status();
+    this.started ||= model !== null;
+    const indicator = this.indicators.check('model');
+    return this.started ? indicator.up() : indicator.down({ state: modelStateOf[state] });
+  }
+
+  private status({ state }: EngineStatus): HealthStatus {
+    return this.inference.isDraining ? 'draining' : statusOf[state];
+  }
+}
+
+function deviceOf({ model, stats }: EngineStatus): DeviceHealth | null {
+  if (!model) return null;
+  const { type, name } = model.device;
+  return { type, name, memory_used: stats?.memoryUsed ?? null, memory_total: stats?.memoryTotal ?? null };
+}
+
+function secondsSince(time: number | null): number {
+  return time === null ? 0 : Math.floor((Date.now() - time) / 1000);
+}
