@@ -90,7 +90,11 @@ export class Host {
   }
 
   /** The first pass pays for mapped pages, kernels and thread teams: before ready, not in the first request. */
-  private async warmUp(prompts: PromptEncoder, steps: number, { width, height, negativePrompt }: ModelInfo['defaults']): Promise<void> {
+  private async warmUp(
+    prompts: PromptEncoder,
+    steps: number,
+    { width, height, negativePrompt }: ModelInfo['defaults'],
+  ): Promise<void> {
     const request: GenerateRequest = {
       prompt: 'a picture',
       negativePrompt,
@@ -102,7 +106,7 @@ export class Host {
       numImages: 1,
       maxSequenceLength: 512,
     };
-    await this.engine.generate(warmUpJobId, toNativeRequest(prompts, request).native, () => {});
+    await this.engine.generate(warmUpJobId, toNativeRequest(prompts, request).native, () => undefined);
   }
 
   private async generate(jobId: string, request: GenerateRequest): Promise<void> {

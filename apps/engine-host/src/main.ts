@@ -5,7 +5,7 @@ import { Host } from './host.js';
 
 function send(message: FromHost): void {
   // The channel may close between two events; `disconnect` ends the process then.
-  if (process.connected) process.send?.(message, undefined, undefined, () => {});
+  if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
 }
 
 function openAddon(): Addon | null {
@@ -29,7 +29,7 @@ function serve(addon: Addon): void {
 
 if (process.connected) {
   // A terminal's Ctrl-C reaches the whole process group: the server says when to stop.
-  process.on('SIGINT', () => {});
+  process.on('SIGINT', () => undefined);
   const addon = openAddon();
   if (addon) serve(addon);
   else process.disconnect();

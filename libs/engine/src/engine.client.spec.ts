@@ -211,7 +211,10 @@ describe(EngineClient.name, () => {
     await ready('hang-on-shutdown');
     const { fields } = await log.find('engine host started');
     const open = engine.generate('a', request('wait for cancel'));
-    const outcome = expect(open).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE', message: expect.stringContaining('SIGKILL') as string });
+    const outcome = expect(open).rejects.toMatchObject({
+      code: 'ENGINE_UNAVAILABLE',
+      message: expect.stringContaining('SIGKILL') as string,
+    });
     await engine.stop(1);
     await outcome;
     expect(() => process.kill(Number(fields['pid']), 0)).toThrow('ESRCH');

@@ -13,7 +13,8 @@ export interface EngineModuleFactory {
   useFactory: (...dependencies: never[]) => EngineModuleOptions;
 }
 
-/** Provides EngineClient; who drains the queue decides when it starts and stops. Undecorated, so that the host loads no Nest. */
+/** Provides EngineClient; whoever drains the queue decides when it starts and stops. */
+// A dynamic module needs no decorator, and without one the engine host, which uses this library too, loads no Nest.
 export class EngineModule {
   static forRoot({ inject, useFactory }: EngineModuleFactory): DynamicModule {
     return {

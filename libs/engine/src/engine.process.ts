@@ -112,7 +112,9 @@ export class EngineProcess {
         this.stats = message.stats;
         this.events.onStatus(this.status());
         return;
-      default:
+      case 'progress':
+      case 'result':
+      case 'failed':
         this.events.onJobMessage(message);
     }
   }

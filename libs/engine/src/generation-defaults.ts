@@ -75,7 +75,10 @@ export function resolveDefaults(folder: string, recommended: Partial<Defaults>, 
     }
   }
   if (defaults.numInferenceSteps < model.minSteps) {
-    throw invalidModel(path, `num_inference_steps is ${defaults.numInferenceSteps}, the scheduler needs at least ${model.minSteps}`);
+    throw invalidModel(
+      path,
+      `num_inference_steps is ${defaults.numInferenceSteps}, the scheduler needs at least ${model.minSteps}`,
+    );
   }
   return defaults;
 }

@@ -53,7 +53,7 @@ export class HostProcess {
 
   send(message: ToHost): void {
     // A host that is dying takes no message; its exit is what settles things.
-    if (this.child.connected) this.child.send(message, () => {});
+    if (this.child.connected) this.child.send(message, () => undefined);
   }
 
   /** Asks, then insists: `shutdown`, after `graceMs` SIGTERM, at last SIGKILL. */

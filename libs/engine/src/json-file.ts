@@ -13,8 +13,9 @@ export function invalidModel(path: string, fault: string): EngineError {
 
 /** @throws EngineError INVALID_MODEL when `path` is no regular file or holds more than `maxBytes`. */
 export async function checkModelFile(path: string, maxBytes = Number.MAX_SAFE_INTEGER): Promise<void> {
-  const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    throw invalidModel(path, error.code === 'ENOENT' ? 'no such file' : error.message);
+  const stats = await stat(path).catch((error: unknown) => {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw invalidModel(path, code === 'ENOENT' ? 'no such file' : message);
   });
   if (!stats.isFile()) throw invalidModel(path, 'not a file');
   if (stats.size > maxBytes) throw invalidModel(path, `${stats.size} bytes, at most ${maxBytes} are read`);
@@ -22,8 +23,8 @@ export async function checkModelFile(path: string, maxBytes = Number.MAX_SAFE_IN
 
 export async function readModelText(path: string, maxBytes: number): Promise<string> {
   await checkModelFile(path, maxBytes);
-  return readFile(path, 'utf8').catch((error: Error) => {
-    throw invalidModel(path, error.message);
+  return readFile(path, 'utf8').catch((error: unknown) => {
+    throw invalidModel(path, (error as Error).message);
   });
 }
 

@@ -106,8 +106,12 @@ describe(resolveDefaults.name, () => {
 
   it('refuses what the model cannot do', () => {
     const refused = (parts: string[]) => expect.objectContaining(invalid('generation_defaults.json', ...parts)) as Error;
-    expect(() => resolveDefaults(folder, { width: 256, height: 250 }, model)).toThrow(refused(['height is 250', 'multiple of 16']));
-    expect(() => resolveDefaults(folder, { numInferenceSteps: 1 }, model)).toThrow(refused(['num_inference_steps is 1', 'at least 2']));
+    expect(() => resolveDefaults(folder, { width: 256, height: 250 }, model)).toThrow(
+      refused(['height is 250', 'multiple of 16']),
+    );
+    expect(() => resolveDefaults(folder, { numInferenceSteps: 1 }, model)).toThrow(
+      refused(['num_inference_steps is 1', 'at least 2']),
+    );
   });
 });
 

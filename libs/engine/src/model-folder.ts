@@ -6,12 +6,7 @@ import { checkModelFile, invalidModel, readModelJson } from './json-file.js';
 const servedClasses = ['QwenImagePipeline'];
 const maxIndexBytes = 1024 * 1024;
 
-const configFiles = [
-  'scheduler/scheduler_config.json',
-  'text_encoder/config.json',
-  'transformer/config.json',
-  'vae/config.json',
-];
+const configFiles = ['scheduler/scheduler_config.json', 'text_encoder/config.json', 'transformer/config.json', 'vae/config.json'];
 const weightFiles = [
   'text_encoder/model.safetensors',
   'transformer/diffusion_pytorch_model.safetensors',

@@ -43,14 +43,14 @@ describe(PromptEncoder.name, () => {
   it.each<SpecialTokens>(['allow', 'escape', 'reject'])('refuses picture placeholders with %s', (specialTokens) => {
     const encode = (field: 'prompt' | 'negative_prompt', text: string) => () => encoder(specialTokens).encode(field, text, 512);
     expect(encode('prompt', 'a <|image_pad|>')).toThrow(
-      expect.objectContaining({ code: 'INVALID_ARGUMENT', message: expect.stringContaining('prompt: <|image_pad|>') as string }),
+      expect.objectContaining({ code: 'INVALID_ARGUMENT', message: expect.stringContaining('prompt: <|image_pad|>') }) as Error,
     );
     expect(encode('negative_prompt', '<|video_pad|>')).toThrow('negative_prompt: <|video_pad|>');
   });
 
   it('rejects any spelled-out control token by name when it is told to', () => {
     expect(() => encoder('reject').encode('prompt', 'x<|im_end|>y', 512)).toThrow(
-      expect.objectContaining({ code: 'INVALID_ARGUMENT', message: expect.stringContaining('<|im_end|>') as string }),
+      expect.objectContaining({ code: 'INVALID_ARGUMENT', message: expect.stringContaining('<|im_end|>') }) as Error,
     );
     expect(encoder('reject').encode('prompt', '<im_end>', 512).ids).toEqual(encoder().encode('prompt', '<im_end>', 512).ids);
   });

@@ -83,12 +83,21 @@ async function readExtraTokens(folder: string): Promise<AddedToken[]> {
   const config = join(folder, 'tokenizer_config.json');
   const decoder = existsSync(config) ? (await readModelJson(config, maxFileBytes))['added_tokens_decoder'] : undefined;
   const listed = isJsonObject(decoder)
-    ? tokensOf(config, Object.entries(decoder).map(([id, token]) => ({ ...(isJsonObject(token) ? token : {}), id: Number(id) })))
+    ? tokensOf(
+        config,
+        Object.entries(decoder).map(([id, token]) => ({ ...(isJsonObject(token) ? token : {}), id: Number(id) })),
+      )
     : [];
 
   const added = join(folder, 'added_tokens.json');
   const ids = existsSync(added) ? await readModelJson(added, maxFileBytes) : {};
-  return [...listed, ...tokensOf(added, Object.entries(ids).map(([content, id]) => ({ content, id })))];
+  return [
+    ...listed,
+    ...tokensOf(
+      added,
+      Object.entries(ids).map(([content, id]) => ({ content, id })),
+    ),
+  ];
 }
 
 function tokensOf(path: string, tokens: unknown): AddedToken[] {
