@@ -8,7 +8,12 @@ type Packages = Record<string, { version: string; integrity?: string; optional?:
 const a = { version: '1.0.0', integrity: 'sha512-a' };
 const b = { version: '2.0.0', integrity: 'sha512-b', dev: true };
 const forAnotherPlatform = { version: '3.0.0', integrity: 'sha512-c', optional: true };
-const wanted: Packages = { '': { version: '0.1.0' }, 'node_modules/a': a, 'node_modules/b': b, 'node_modules/c': forAnotherPlatform };
+const wanted: Packages = {
+  '': { version: '0.1.0' },
+  'node_modules/a': a,
+  'node_modules/b': b,
+  'node_modules/c': forAnotherPlatform,
+};
 
 function isCurrent(installed: Packages | undefined): boolean {
   const root = mkdtempSync(join(tmpdir(), 'qwen-npm-'));
