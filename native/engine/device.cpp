@@ -18,7 +18,8 @@
 namespace qwen::engine {
 namespace {
 
-std::string cuda_load_error;  // why libtorch_cuda could not be opened; empty when it is not there or it could
+std::string cuda_load_error;  // why libtorch_cuda could not be opened; empty when it is not there
+                              // or it could
 
 // Value of a `Key: text` line, or nothing.
 std::optional<std::string> find_line(const std::string& path, const std::string& key) {
@@ -55,7 +56,8 @@ std::string gpu_name(int64_t index) {
   for (const auto& gpu : std::filesystem::directory_iterator("/proc/driver/nvidia/gpus", error)) {
     if (const auto model = find_line(gpu.path() / "information", "Model")) names.push_back(*model);
   }
-  return index < static_cast<int64_t>(names.size()) ? names[index] : "CUDA device " + std::to_string(index);
+  return index < static_cast<int64_t>(names.size()) ? names[index]
+                                                    : "CUDA device " + std::to_string(index);
 }
 
 }  // namespace
@@ -76,15 +78,18 @@ c10::Device resolve_device(const std::string& name) {
   const bool cuda = at::hasCUDA() && at::accelerator::deviceCount() > 0;
   if (name == "cpu" || (name == "auto" && !cuda)) return {c10::DeviceType::CPU};
   if (!cuda) {
-    const std::string reason = !cuda_load_error.empty() ? "libtorch_cuda cannot be loaded: " + cuda_load_error
-                                                        : "no CUDA device or no CUDA build of libtorch";
-    throw errors::EngineError(errors::ErrorCode::EngineUnavailable, "device '" + name + "' is not there: " + reason);
+    const std::string reason = !cuda_load_error.empty()
+                                   ? "libtorch_cuda cannot be loaded: " + cuda_load_error
+                                   : "no CUDA device or no CUDA build of libtorch";
+    throw errors::EngineError(errors::ErrorCode::EngineUnavailable,
+                              "device '" + name + "' is not there: " + reason);
   }
   const int count = at::accelerator::deviceCount();
   const int index = name.rfind("cuda:", 0) == 0 ? std::stoi(name.substr(5)) : 0;
   if (index >= count) {
-    throw errors::EngineError(errors::ErrorCode::EngineUnavailable,
-                              "device '" + name + "' is not there: " + std::to_string(count) + " CUDA device(s)");
+    throw errors::EngineError(
+        errors::ErrorCode::EngineUnavailable,
+        "device '" + name + "' is not there: " + std::to_string(count) + " CUDA device(s)");
   }
   return {c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index)};
 }
@@ -122,13 +127,15 @@ DeviceStats device_stats(std::optional<c10::Device> device) {
   }
   std::ifstream statm("/proc/self/statm");
   int64_t virtual_pages = 0, resident_pages = 0;
-  if (statm >> virtual_pages >> resident_pages) stats.memory_used = resident_pages * sysconf(_SC_PAGESIZE);
+  if (statm >> virtual_pages >> resident_pages)
+    stats.memory_used = resident_pages * sysconf(_SC_PAGESIZE);
   stats.memory_total = host_memory_total();
   return stats;
 }
 
 int64_t available_memory(c10::Device device) {
-  if (device.is_cuda()) return static_cast<int64_t>(at::accelerator::getMemoryInfo(device.index()).first);
+  if (device.is_cuda())
+    return static_cast<int64_t>(at::accelerator::getMemoryInfo(device.index()).first);
   const int64_t machine = meminfo_bytes("MemAvailable");
   const int64_t limit = cgroup_limit();
   return limit > 0 ? std::min(limit, machine) : machine;

@@ -9,11 +9,12 @@
 
 namespace qwen::engine {
 
-// Opens libtorch_cuda where it lies beside libtorch_cpu. It must come before anything asks libtorch for CUDA: the
-// answer is cached. Does nothing the second time.
+// Opens libtorch_cuda where it lies beside libtorch_cpu. It must come before anything asks libtorch
+// for CUDA: the answer is cached. Does nothing the second time.
 void open_cuda_library();
 
-// `auto` is the first CUDA device, else the CPU. Throws EngineError(EngineUnavailable) saying why not.
+// `auto` is the first CUDA device, else the CPU. Throws EngineError(EngineUnavailable) saying why
+// not.
 c10::Device resolve_device(const std::string& name);
 
 // Deterministic float32 arithmetic and explicit attention kernels on CUDA.

@@ -27,8 +27,8 @@ constexpr const char* kServedClass = "QwenImagePipeline";
 
 // libtorch reports a full host allocator as a plain error with this text.
 bool is_host_out_of_memory(const c10::Error& error) {
-  return std::string_view(error.what_without_backtrace()).find("DefaultCPUAllocator: can't allocate memory") !=
-         std::string_view::npos;
+  return std::string_view(error.what_without_backtrace())
+             .find("DefaultCPUAllocator: can't allocate memory") != std::string_view::npos;
 }
 
 // The one place where exceptions become codes. Runs `body` in inference mode.
@@ -46,7 +46,8 @@ auto translated(std::optional<c10::Device> device, const Body& body) {
   } catch (const c10::OutOfMemoryError& error) {
     throw out_of_memory(error.what_without_backtrace());
   } catch (const c10::Error& error) {
-    if (is_host_out_of_memory(error)) throw out_of_memory("the host's memory does not hold this request");
+    if (is_host_out_of_memory(error))
+      throw out_of_memory("the host's memory does not hold this request");
     throw EngineError(ErrorCode::Internal, error.what_without_backtrace());
   } catch (const std::bad_alloc&) {
     throw out_of_memory("the host's memory does not hold this request");
@@ -56,7 +57,8 @@ auto translated(std::optional<c10::Device> device, const Body& body) {
 }
 
 std::string read_pipeline_class(const std::string& folder) {
-  if (!std::filesystem::is_directory(folder)) errors::throw_invalid_model(folder + ": no such folder");
+  if (!std::filesystem::is_directory(folder))
+    errors::throw_invalid_model(folder + ": no such folder");
   const auto index = weights::ConfigReader::open(folder + "/model_index.json");
   const std::string name = index.text("_class_name", "");
   if (name != kServedClass) {
@@ -73,7 +75,8 @@ struct FolderSize {
 
 FolderSize measure(const std::string& folder) {
   FolderSize size;
-  const auto add = [&](const std::string& part, const std::string& base, const auto& rename, const auto& unused) {
+  const auto add = [&](const std::string& part, const std::string& base, const auto& rename,
+                       const auto& unused) {
     int64_t needed = 0;
     const auto checkpoint = weights::Checkpoint::open(folder + "/" + part, base, rename);
     for (const auto& [name, tensor] : checkpoint.tensors()) {
@@ -91,9 +94,12 @@ FolderSize measure(const std::string& folder) {
   return size;
 }
 
-// float32 on a CPU where it fits, else bfloat16; bfloat16 on CUDA. Fails where the model can never fit.
-at::ScalarType choose_dtype(const LoadOptions& options, c10::Device device, const FolderSize& size) {
-  const int64_t budget = options.memory_budget > 0 ? options.memory_budget : available_memory(device);
+// float32 on a CPU where it fits, else bfloat16; bfloat16 on CUDA. Fails where the model can never
+// fit.
+at::ScalarType choose_dtype(const LoadOptions& options, c10::Device device,
+                            const FolderSize& size) {
+  const int64_t budget =
+      options.memory_budget > 0 ? options.memory_budget : available_memory(device);
   const int64_t elements = options.sequential ? size.largest : size.needed;
   const auto fits = [&](at::ScalarType dtype) {
     return elements * static_cast<int64_t>(c10::elementSize(dtype)) <= budget;
@@ -101,11 +107,13 @@ at::ScalarType choose_dtype(const LoadOptions& options, c10::Device device, cons
   at::ScalarType dtype = options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
   if (options.dtype == "auto" && (device.is_cuda() || !fits(at::kFloat))) dtype = at::kBFloat16;
   if (!fits(dtype)) {
-    throw EngineError(ErrorCode::InvalidModel,
-                      "the weights need " +
-                          std::to_string(elements * static_cast<int64_t>(c10::elementSize(dtype))) + " bytes in " +
-                          (dtype == at::kFloat ? "float32" : "bfloat16") + ", " + std::to_string(budget) +
-                          " are there: use dtype bfloat16, residency sequential or a larger device");
+    throw EngineError(
+        ErrorCode::InvalidModel,
+        "the weights need " +
+            std::to_string(elements * static_cast<int64_t>(c10::elementSize(dtype))) +
+            " bytes in " + (dtype == at::kFloat ? "float32" : "bfloat16") + ", " +
+            std::to_string(budget) +
+            " are there: use dtype bfloat16, residency sequential or a larger device");
   }
   return dtype;
 }
@@ -114,7 +122,8 @@ pipeline::VaeTiling parse_tiling(const std::string& name) {
   if (name == "auto") return pipeline::VaeTiling::Auto;
   if (name == "always") return pipeline::VaeTiling::Always;
   if (name == "never") return pipeline::VaeTiling::Never;
-  throw EngineError(ErrorCode::InvalidArgument, "vaeTiling must be auto, always or never, got '" + name + "'");
+  throw EngineError(ErrorCode::InvalidArgument,
+                    "vaeTiling must be auto, always or never, got '" + name + "'");
 }
 
 }  // namespace
@@ -147,10 +156,11 @@ ModelInfo Engine::load(const std::string& folder, const LoadOptions& options) {
     info.pipeline_class = read_pipeline_class(folder);
     const FolderSize size = measure(folder);
     const at::ScalarType dtype = choose_dtype(options, device, size);
-    loaded_.reset(new Loaded{device, pipeline::Pipeline(folder, {.device = device,
-                                                                 .dtype = dtype,
-                                                                 .resident = !options.sequential,
-                                                                 .vae_tiling = parse_tiling(options.vae_tiling)})});
+    loaded_.reset(new Loaded{
+        device, pipeline::Pipeline(folder, {.device = device,
+                                            .dtype = dtype,
+                                            .resident = !options.sequential,
+                                            .vae_tiling = parse_tiling(options.vae_tiling)})});
     info.dtype = dtype == at::kFloat ? "float32" : "bfloat16";
     info.parameters = size.parameters;
     info.size_multiple = loaded_->pipeline.size_multiple();
@@ -164,7 +174,8 @@ ModelInfo Engine::load(const std::string& folder, const LoadOptions& options) {
 GenerateResult Engine::generate(const GenerateRequest& request, const OnProgress& on_progress,
                                 const CancelToken& cancel) {
   if (!loaded_) throw EngineError(ErrorCode::EngineUnavailable, "no model is loaded");
-  return translated(loaded_->device, [&] { return loaded_->pipeline.generate(request, on_progress, cancel); });
+  return translated(loaded_->device,
+                    [&] { return loaded_->pipeline.generate(request, on_progress, cancel); });
 }
 
 DeviceStats Engine::stats() const {

@@ -57,7 +57,8 @@ struct BuildInfo {
 
 BuildInfo build_info();
 
-// One model on one device. Every call but `stats` belongs to one thread. Everything thrown is an EngineError.
+// One model on one device. Every call but `stats` belongs to one thread. Everything thrown is an
+// EngineError.
 class Engine final {
  public:
   Engine();
@@ -68,7 +69,8 @@ class Engine final {
   // Replaces a loaded model. InvalidModel names the file; EngineUnavailable: no such device.
   ModelInfo load(const std::string& folder, const LoadOptions& options);
   // After OutOfMemory, as after every other error, the engine goes on working.
-  GenerateResult generate(const GenerateRequest& request, const OnProgress& on_progress, const CancelToken& cancel);
+  GenerateResult generate(const GenerateRequest& request, const OnProgress& on_progress,
+                          const CancelToken& cancel);
   DeviceStats stats() const;
   void unload();
 

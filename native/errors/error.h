@@ -6,7 +6,8 @@
 
 namespace qwen::errors {
 
-// The list that callers act on. libs/engine/src/engine.error.ts holds the same names in the same order.
+// The list that callers act on. libs/engine/src/engine.error.ts holds the same names in the same
+// order.
 enum class ErrorCode {
   InvalidArgument,
   UnsupportedByModel,
@@ -25,7 +26,8 @@ const char* error_code_name(ErrorCode code);
 // Every name, in the order of the enum.
 std::vector<std::string> error_code_names();
 
-// The one exception that leaves the engine. Messages say what was wrong, what was expected, what came.
+// The one exception that leaves the engine. Messages say what was wrong, what was expected, what
+// came.
 class EngineError final : public std::runtime_error {
  public:
   EngineError(ErrorCode code, const std::string& message)

@@ -14,7 +14,8 @@ at::Tensor sinusoid(const at::Tensor& timestep) {
   const auto options = at::TensorOptions(timestep.device()).dtype(at::kFloat);
   const at::Tensor exponent = -std::log(10000.0) * at::arange(half, options) / half;
   // float32 whatever the model's dtype, and t * freq before * 1000: the order decides the rounding.
-  const at::Tensor angle = 1000 * (timestep.to(at::kFloat).unsqueeze(1) * at::exp(exponent).unsqueeze(0));
+  const at::Tensor angle =
+      1000 * (timestep.to(at::kFloat).unsqueeze(1) * at::exp(exponent).unsqueeze(0));
   return at::cat({at::cos(angle), at::sin(angle)}, -1);  // [N, 256]
 }
 

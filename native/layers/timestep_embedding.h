@@ -4,7 +4,8 @@
 
 namespace qwen::layers {
 
-// Sinusoid of 256 channels (cosines first), then Linear, SiLU, Linear. model-spec: time_text_embed.timestep_embedder.
+// Sinusoid of 256 channels (cosines first), then Linear, SiLU, Linear. model-spec:
+// time_text_embed.timestep_embedder.
 class TimestepEmbedding final {
  public:
   TimestepEmbedding(const weights::Weights& w, int64_t dim);

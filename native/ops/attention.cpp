@@ -12,29 +12,29 @@ constexpr int64_t kScoreBytes = 256 << 20;
 // Flash, efficient and cuDNN kernels refuse larger heads.
 constexpr int64_t kMaxFusedHeadDim = 256;
 
-at::Tensor chunked_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+}  // namespace
+
+at::Tensor chunked_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                             int64_t rows) {
   const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(-1)));
-  const int64_t row_bytes = q.size(0) * q.size(1) * k.size(2) * static_cast<int64_t>(sizeof(float));
-  const int64_t chunk = std::max<int64_t>(1, kScoreBytes / row_bytes);
   const at::Tensor k_t = k.transpose(-2, -1);
   at::Tensor out = at::empty_like(q);
-  for (int64_t begin = 0; begin < q.size(2); begin += chunk) {
-    const int64_t length = std::min(chunk, q.size(2) - begin);
-    // [B, H, chunk, D] x [B, H, D, S] → [B, H, chunk, S]
+  for (int64_t begin = 0; begin < q.size(2); begin += rows) {
+    const int64_t length = std::min(rows, q.size(2) - begin);
+    // [B, H, rows, D] x [B, H, D, S] → [B, H, rows, S]
     const at::Tensor scores = at::matmul(q.narrow(2, begin, length) * scale, k_t);
     out.narrow(2, begin, length).copy_(at::matmul(at::softmax(scores, -1), v));
   }
   return out;
 }
 
-}  // namespace
-
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   // The CPU's flash kernel takes every head size.
   if (q.device().is_cpu() || (q.size(-1) <= kMaxFusedHeadDim && q.size(-1) % 8 == 0)) {
     return at::scaled_dot_product_attention(q, k, v);
   }
-  return chunked_attention(q, k, v);
+  const int64_t row_bytes = q.size(0) * q.size(1) * k.size(2) * static_cast<int64_t>(sizeof(float));
+  return chunked_attention(q, k, v, std::max<int64_t>(1, kScoreBytes / row_bytes));
 }
 
 at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {

@@ -16,10 +16,10 @@ inline void channel_norm_pixel(T* out, const T* x, const T* gamma, int64_t chann
     const float value = static_cast<float>(x[c]);
     sum += value * value;
   }
-  const float inverse = 1.0f / std::max(std::sqrt(sum), 1e-12f);
+  const float length = std::max(std::sqrt(sum), 1e-12f);
 #pragma omp simd
   for (int64_t c = 0; c < channels; ++c) {
-    const float normed = round_to(static_cast<float>(x[c]) * inverse, x);
+    const float normed = round_to(static_cast<float>(x[c]) / length, x);
     out[c] = static_cast<T>(round_to(normed * factor, x) * static_cast<float>(gamma[c]));
   }
 }
@@ -59,11 +59,12 @@ at::Tensor channel_norm(const at::Tensor& x, const at::Tensor& gamma, bool silu)
     out = at::empty_like(input);
     dispatch_dtype(input, [&](auto* type) {
       using T = std::remove_pointer_t<decltype(type)>;
-      at::parallel_for(0, input.numel() / channels, grain_rows(channels), [&](int64_t begin, int64_t end) {
-        channel_norm_pixels(out.mutable_data_ptr<T>() + begin * channels,
-                            input.const_data_ptr<T>() + begin * channels, gamma.const_data_ptr<T>(),
-                            end - begin, channels, factor);
-      });
+      at::parallel_for(
+          0, input.numel() / channels, grain_rows(channels), [&](int64_t begin, int64_t end) {
+            channel_norm_pixels(out.mutable_data_ptr<T>() + begin * channels,
+                                input.const_data_ptr<T>() + begin * channels,
+                                gamma.const_data_ptr<T>(), end - begin, channels, factor);
+          });
     });
   }
   return silu ? at::silu_(out) : out;

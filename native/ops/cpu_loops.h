@@ -7,10 +7,12 @@
 
 #include <cstdint>
 
-// One build serves old and new processors: the loops are compiled for each level and chosen at load time.
-// The sanitizer build takes the plain loop: resolvers run before the sanitizer's runtime is ready.
+// One build serves old and new processors: the loops are compiled for each level and chosen at load
+// time. The sanitizer build takes the plain loop: resolvers run before the sanitizer's runtime is
+// ready.
 #if defined(__x86_64__) && !defined(QWEN_SANITIZE)
-#define QWEN_VECTOR_CLONES __attribute__((target_clones("default", "arch=haswell", "arch=x86-64-v4")))
+#define QWEN_VECTOR_CLONES \
+  __attribute__((target_clones("default", "arch=haswell", "arch=x86-64-v4")))
 #else
 #define QWEN_VECTOR_CLONES
 #endif
@@ -33,12 +35,15 @@ void dispatch_dtype(const at::Tensor& x, const Body& body) {
   if (x.scalar_type() == at::kFloat) {
     body(static_cast<float*>(nullptr));
   } else {
-    TORCH_CHECK(x.scalar_type() == at::kBFloat16, "float32 or bfloat16 expected, got ", x.scalar_type());
+    TORCH_CHECK(x.scalar_type() == at::kBFloat16, "float32 or bfloat16 expected, got ",
+                x.scalar_type());
     body(static_cast<c10::BFloat16*>(nullptr));
   }
 }
 
 // Rows are handed to threads in pieces of about this many elements.
-inline int64_t grain_rows(int64_t row_length) { return std::max<int64_t>(1, 16384 / std::max<int64_t>(1, row_length)); }
+inline int64_t grain_rows(int64_t row_length) {
+  return std::max<int64_t>(1, 16384 / std::max<int64_t>(1, row_length));
+}
 
 }  // namespace qwen::ops

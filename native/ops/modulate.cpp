@@ -68,8 +68,8 @@ QWEN_VECTOR_CLONES void add_gated_rows(c10::BFloat16* x, const c10::BFloat16* ga
 
 }  // namespace
 
-at::Tensor layer_norm_modulate(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale,
-                               double eps) {
+at::Tensor layer_norm_modulate(const at::Tensor& x, const at::Tensor& shift,
+                               const at::Tensor& scale, double eps) {
   const int64_t dim = x.size(-1);
   if (!has_cpu_loop(x)) return at::layer_norm(x, {dim}, {}, {}, eps) * (1 + scale) + shift;
   const at::Tensor input = x.contiguous();

@@ -50,8 +50,9 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   dispatch_dtype(input, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     at::parallel_for(0, input.numel() / dim, grain_rows(dim), [&](int64_t begin, int64_t end) {
-      rms_norm_rows(out.mutable_data_ptr<T>() + begin * dim, input.const_data_ptr<T>() + begin * dim,
-                    scale.const_data_ptr<T>(), end - begin, dim, eps);
+      rms_norm_rows(out.mutable_data_ptr<T>() + begin * dim,
+                    input.const_data_ptr<T>() + begin * dim, scale.const_data_ptr<T>(), end - begin,
+                    dim, eps);
     });
   });
   return out;

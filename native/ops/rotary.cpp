@@ -68,8 +68,9 @@ void head_norm_rope_into(at::Tensor out, const at::Tensor& x, const at::Tensor& 
   }
   const int64_t batch = out.size(0), seq = out.size(1), heads = out.size(2), dim = out.size(3);
   TORCH_CHECK(out.stride(3) == 1 && out.stride(2) == dim, "heads of the output must be dense");
-  TORCH_CHECK(cos.size(0) == seq && cos.size(1) == dim / 2 && cos.is_contiguous() && sin.is_contiguous(),
-              "rotary table does not fit the tokens");
+  TORCH_CHECK(
+      cos.size(0) == seq && cos.size(1) == dim / 2 && cos.is_contiguous() && sin.is_contiguous(),
+      "rotary table does not fit the tokens");
   const at::Tensor input = x.contiguous();
   dispatch_dtype(input, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;

@@ -6,9 +6,12 @@
 namespace qwen::pipeline {
 
 at::Tensor pack(const at::Tensor& latents) {
-  const int64_t channels = latents.size(1), rows = latents.size(2) / 2, columns = latents.size(3) / 2;
+  const int64_t channels = latents.size(1), rows = latents.size(2) / 2,
+                columns = latents.size(3) / 2;
   // [1, C, rows, 2, columns, 2] → [rows, columns, C, 2, 2] → [rows * columns, 4 * C]
-  return latents.reshape({channels, rows, 2, columns, 2}).permute({1, 3, 0, 2, 4}).reshape({rows * columns, 4 * channels});
+  return latents.reshape({channels, rows, 2, columns, 2})
+      .permute({1, 3, 0, 2, 4})
+      .reshape({rows * columns, 4 * channels});
 }
 
 at::Tensor unpack(const at::Tensor& packed, int64_t rows, int64_t columns) {
@@ -21,8 +24,8 @@ at::Tensor unpack(const at::Tensor& packed, int64_t rows, int64_t columns) {
 
 NoiseSource::NoiseSource(uint64_t seed) : generator_(at::detail::createCPUGenerator(seed)) {}
 
-at::Tensor NoiseSource::normal(int64_t channels, int64_t height, int64_t width, at::ScalarType dtype,
-                               at::Device device) {
+at::Tensor NoiseSource::normal(int64_t channels, int64_t height, int64_t width,
+                               at::ScalarType dtype, at::Device device) {
   return at::randn({1, channels, height, width}, generator_, at::TensorOptions(dtype)).to(device);
 }
 

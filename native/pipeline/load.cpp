@@ -6,7 +6,8 @@ using weights::Checkpoint;
 using weights::Weights;
 
 std::unique_ptr<const models::qwen2_5_vl::TextModel> load_text_encoder(const std::string& folder,
-                                                                       at::ScalarType dtype, at::Device device) {
+                                                                       at::ScalarType dtype,
+                                                                       at::Device device) {
   using namespace models::qwen2_5_vl;
   const std::string path = folder + "/text_encoder";
   const TextConfig config = TextConfig::read(path + "/config.json");
@@ -17,7 +18,8 @@ std::unique_ptr<const models::qwen2_5_vl::TextModel> load_text_encoder(const std
 }
 
 std::unique_ptr<const models::qwen_image::Transformer> load_transformer(const std::string& folder,
-                                                                        at::ScalarType dtype, at::Device device) {
+                                                                        at::ScalarType dtype,
+                                                                        at::Device device) {
   using namespace models::qwen_image;
   const std::string path = folder + "/transformer";
   const Config config = Config::read(path + "/config.json");
@@ -27,8 +29,8 @@ std::unique_ptr<const models::qwen_image::Transformer> load_transformer(const st
   return model;
 }
 
-std::unique_ptr<const models::vae::Autoencoder> load_vae(const std::string& folder, at::ScalarType dtype,
-                                                         at::Device device) {
+std::unique_ptr<const models::vae::Autoencoder> load_vae(const std::string& folder,
+                                                         at::ScalarType dtype, at::Device device) {
   using namespace models::vae;
   const std::string path = folder + "/vae";
   const Config config = Config::read(path + "/config.json");

@@ -30,7 +30,8 @@ constexpr int64_t kMaxImages = 64;
 constexpr int64_t kMaxRopePositions = 4096;  // the reference's rotary table ends there
 
 double ms_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
 }
 
 void require(bool holds, const std::string& message) {
@@ -46,7 +47,8 @@ struct Pipeline::Run {
 
   const Observer& observer;
 
-  Run(const GenerateRequest& request, const OnProgress& on_progress, const CancelToken& cancel, const Observer& observer)
+  Run(const GenerateRequest& request, const OnProgress& on_progress, const CancelToken& cancel,
+      const Observer& observer)
       : request(request), on_progress(on_progress), cancel(cancel), observer(observer) {}
 
   TokenGrid grid{1, 0, 0};
@@ -55,7 +57,7 @@ struct Pipeline::Run {
   bool guided = false;
   std::optional<models::vae::Tiling> tiling;
 
-  std::vector<at::Tensor> texts;                  // [T, D]: prompt, then negative prompt when guided
+  std::vector<at::Tensor> texts;  // [T, D]: prompt, then negative prompt when guided
   std::optional<models::vae::Posterior> picture;  // image-to-image: the encoded input
   std::vector<at::Tensor> latents;                // packed [S, C], one an image
   GenerateResult result;
@@ -76,21 +78,24 @@ Pipeline::Pipeline(const std::string& folder, const PipelineOptions& options)
     : options_(options),
       vae_config_(models::vae::Config::read(folder + "/vae/config.json")),
       scheduler_(Scheduler::read(folder + "/scheduler/scheduler_config.json")),
-      text_encoder_([=] { return load_text_encoder(folder, options.dtype, options.device); }, options.resident),
-      transformer_([=] { return load_transformer(folder, options.dtype, options.device); }, options.resident),
+      text_encoder_([=] { return load_text_encoder(folder, options.dtype, options.device); },
+                    options.resident),
+      transformer_([=] { return load_transformer(folder, options.dtype, options.device); },
+                   options.resident),
       vae_([=] { return load_vae(folder, options.dtype, options.device); }, options.resident) {
   const auto transformer = models::qwen_image::Config::read(folder + "/transformer/config.json");
   const auto text = models::qwen2_5_vl::TextConfig::read(folder + "/text_encoder/config.json");
   if (transformer.out_channels != vae_config_.z_dim) {
     errors::throw_invalid_model(folder + ": transformer/config.json out_channels " +
-                                std::to_string(transformer.out_channels) + " and vae/config.json z_dim " +
-                                std::to_string(vae_config_.z_dim) + " must be equal");
+                                std::to_string(transformer.out_channels) +
+                                " and vae/config.json z_dim " + std::to_string(vae_config_.z_dim) +
+                                " must be equal");
   }
   if (transformer.joint_attention_dim != text.hidden_size) {
     errors::throw_invalid_model(folder + ": transformer/config.json joint_attention_dim " +
                                 std::to_string(transformer.joint_attention_dim) +
-                                " and text_encoder/config.json hidden_size " + std::to_string(text.hidden_size) +
-                                " must be equal");
+                                " and text_encoder/config.json hidden_size " +
+                                std::to_string(text.hidden_size) + " must be equal");
   }
 }
 
@@ -109,24 +114,28 @@ bool Pipeline::tiles_vae(int64_t width, int64_t height) const {
 void Pipeline::check(const GenerateRequest& r) const {
   const auto side = [&](const char* name, int64_t value) {
     require(value > 0 && value <= kMaxSide && value % size_multiple() == 0,
-            std::string(name) + " must be a multiple of " + std::to_string(size_multiple()) + " up to " +
-                std::to_string(kMaxSide) + ", got " + std::to_string(value));
+            std::string(name) + " must be a multiple of " + std::to_string(size_multiple()) +
+                " up to " + std::to_string(kMaxSide) + ", got " + std::to_string(value));
   };
   side("width", r.width);
   side("height", r.height);
   require(r.num_inference_steps >= min_steps() && r.num_inference_steps <= kMaxSteps,
-          "num_inference_steps must be from " + std::to_string(min_steps()) + " to " + std::to_string(kMaxSteps) +
-              ", got " + std::to_string(r.num_inference_steps));
+          "num_inference_steps must be from " + std::to_string(min_steps()) + " to " +
+              std::to_string(kMaxSteps) + ", got " + std::to_string(r.num_inference_steps));
   require(r.num_images >= 1 && r.num_images <= kMaxImages,
-          "num_images must be from 1 to " + std::to_string(kMaxImages) + ", got " + std::to_string(r.num_images));
+          "num_images must be from 1 to " + std::to_string(kMaxImages) + ", got " +
+              std::to_string(r.num_images));
   require(r.max_sequence_length >= 1, "max_sequence_length must be at least 1");
   require(std::isfinite(r.true_cfg_scale), "true_cfg_scale must be finite");
-  const auto longest = std::max(r.prompt_ids.size(), r.negative_prompt_ids ? r.negative_prompt_ids->size() : 0);
-  const auto shortest = std::min(r.prompt_ids.size(), r.negative_prompt_ids ? r.negative_prompt_ids->size() : longest);
+  const auto longest =
+      std::max(r.prompt_ids.size(), r.negative_prompt_ids ? r.negative_prompt_ids->size() : 0);
+  const auto shortest = std::min(r.prompt_ids.size(),
+                                 r.negative_prompt_ids ? r.negative_prompt_ids->size() : longest);
   require(r.drop_index >= 0 && static_cast<int64_t>(shortest) > r.drop_index,
           "the prompt's tokens must go beyond the template's prefix");
   const int64_t offset = std::max(r.width, r.height) / size_multiple() / 2;
-  require(offset + std::min<int64_t>(static_cast<int64_t>(longest), r.max_sequence_length) <= kMaxRopePositions,
+  require(offset + std::min<int64_t>(static_cast<int64_t>(longest), r.max_sequence_length) <=
+              kMaxRopePositions,
           "the prompt is too long for this size");
   if (r.image) {
     const RawImage& image = *r.image;
@@ -179,29 +188,34 @@ void Pipeline::encode_prompts(Run& run) {
 
 void Pipeline::encode_image(Run& run) {
   const auto vae = vae_.lease();
-  const at::Tensor pixels = to_tensor(resize_lanczos(*run.request.image, run.request.width, run.request.height));
+  const at::Tensor pixels =
+      to_tensor(resize_lanczos(*run.request.image, run.request.width, run.request.height));
   run.picture = vae->encode(pixels.to(at::TensorOptions(options_.device).dtype(options_.dtype)),
                             run.tiling ? &*run.tiling : nullptr, [&] { run.poll(); });
   FiniteWatch watch("encode");
   watch.look(run.picture->mean);
   watch.look(run.picture->deviation());
   watch.check();
-  // Every image samples the same posterior with its own generator: normalised after sampling, in start_latents.
+  // Every image samples the same posterior with its own generator: normalised after sampling, in
+  // start_latents.
 }
 
 at::Tensor Pipeline::start_latents(const Run& run, int64_t image) const {
-  const int64_t height = 2 * run.grid.rows, width = 2 * run.grid.columns, channels = vae_config_.z_dim;
+  const int64_t height = 2 * run.grid.rows, width = 2 * run.grid.columns,
+                channels = vae_config_.z_dim;
   NoiseSource source(run.request.seed + static_cast<uint64_t>(image));
-  if (!run.picture) return pack(source.normal(channels, height, width, options_.dtype, options_.device));
+  if (!run.picture)
+    return pack(source.normal(channels, height, width, options_.dtype, options_.device));
   // Draw order as in the reference: the posterior first, then the noise.
-  const at::Tensor sample = run.picture->mean + run.picture->deviation() * source.normal(channels, height, width,
-                                                                                        options_.dtype,
-                                                                                        options_.device);
+  const at::Tensor sample =
+      run.picture->mean + run.picture->deviation() * source.normal(channels, height, width,
+                                                                   options_.dtype, options_.device);
   const at::Tensor clean = models::vae::normalize(sample, vae_config_);
   run.observe("image_latents", pack(clean));
   const at::Tensor noise = source.normal(channels, height, width, options_.dtype, options_.device);
-  const at::Tensor sigma =
-      at::scalar_tensor(run.schedule.sigmas[run.first_step], at::kFloat).to(options_.dtype).to(options_.device);
+  const at::Tensor sigma = at::scalar_tensor(run.schedule.sigmas[run.first_step], at::kFloat)
+                               .to(options_.dtype)
+                               .to(options_.device);
   return pack(sigma * noise + (1.0 - sigma) * clean);
 }
 
@@ -213,10 +227,13 @@ void Pipeline::denoise(Run& run) {
 
   const Conditioning conditioning = transformer->condition(run.texts, {run.grid});
   const auto tail = [&](const std::vector<float>& values, int64_t extra) {
-    return at::tensor(at::ArrayRef<float>(values.data() + run.first_step, steps + extra), at::kFloat).to(device);
+    return at::tensor(at::ArrayRef<float>(values.data() + run.first_step, steps + extra),
+                      at::kFloat)
+        .to(device);
   };
   // The timestep is rounded to the model's dtype before it is divided, as the pipelines do.
-  const auto modulation = transformer->modulate(tail(run.schedule.timesteps, 0).to(options_.dtype) / 1000);
+  const auto modulation =
+      transformer->modulate(tail(run.schedule.timesteps, 0).to(options_.dtype) / 1000);
   const at::Tensor sigmas = tail(run.schedule.sigmas, 1);
   const at::Tensor deltas = sigmas.narrow(0, 1, steps) - sigmas.narrow(0, 0, steps);
   models::qwen_image::AfterBlock between_blocks;
@@ -229,7 +246,8 @@ void Pipeline::denoise(Run& run) {
     StepPacer pacer(device);
     for (int64_t step = 0; step < steps; ++step) {
       run.poll();
-      const at::Tensor prediction = (*transformer)(latents, conditioning, modulation, step, between_blocks);
+      const at::Tensor prediction =
+          (*transformer)(latents, conditioning, modulation, step, between_blocks);
       const at::Tensor velocity =
           run.guided ? guide(prediction, run.request.true_cfg_scale) : prediction.select(0, 0);
       // dt is a 0-dim tensor: the product is rounded to the model's dtype, the sum is float32.
@@ -253,8 +271,9 @@ void Pipeline::decode(Run& run) {
   const auto vae = vae_.lease();
   for (int64_t image = 0; image < run.request.num_images; ++image) {
     const at::Tensor latents = unpack(run.latents[image], run.grid.rows, run.grid.columns);
-    const at::Tensor decoded = vae->decode(models::vae::denormalize(latents, vae_config_),
-                                           run.tiling ? &*run.tiling : nullptr, [&] { run.poll(); });
+    const at::Tensor decoded =
+        vae->decode(models::vae::denormalize(latents, vae_config_),
+                    run.tiling ? &*run.tiling : nullptr, [&] { run.poll(); });
     run.observe("decoded", decoded);
     FiniteWatch watch("decode");
     watch.look(decoded);

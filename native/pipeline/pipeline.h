@@ -26,20 +26,22 @@ struct PipelineOptions {
   VaeTiling vae_tiling = VaeTiling::Auto;
 };
 
-// Sees intermediate tensors of a run, for tests and tools: "image_latents" and "start" [S, C] packed, "step" [S, C]
-// after each step, "decoded" [1, 3, H, W]. Off by default.
+// Sees intermediate tensors of a run, for tests and tools: "image_latents" and "start" [S, C]
+// packed, "step" [S, C] after each step, "decoded" [1, 3, H, W]. Off by default.
 using Observer = std::function<void(std::string_view name, const at::Tensor& value)>;
 
-// The models of a diffusers-layout folder and the one denoising loop of the family: prompts are encoded, latents
-// start from noise or from a noised picture, each step predicts, guides and moves them, the VAE decodes.
+// The models of a diffusers-layout folder and the one denoising loop of the family: prompts are
+// encoded, latents start from noise or from a noised picture, each step predicts, guides and moves
+// them, the VAE decodes.
 class Pipeline final {
  public:
   // Reads configs and weights. Throws EngineError(InvalidModel) naming the file.
   Pipeline(const std::string& folder, const PipelineOptions& options);
 
-  // Throws EngineError: InvalidArgument, Cancelled, NumericalFailure. Other exceptions come from libtorch.
-  GenerateResult generate(const GenerateRequest& request, const OnProgress& on_progress, const CancelToken& cancel,
-                          const Observer& observer = {});
+  // Throws EngineError: InvalidArgument, Cancelled, NumericalFailure. Other exceptions come from
+  // libtorch.
+  GenerateResult generate(const GenerateRequest& request, const OnProgress& on_progress,
+                          const CancelToken& cancel, const Observer& observer = {});
 
   int64_t size_multiple() const { return 2 * vae_config_.spatial_ratio(); }
   int64_t spatial_ratio() const { return vae_config_.spatial_ratio(); }

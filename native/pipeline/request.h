@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-// What goes into a generation and what comes out, free of libtorch: the addon and the tools see only this.
+// What goes into a generation and what comes out, free of libtorch: the addon and the tools see
+// only this.
 namespace qwen::pipeline {
 
 // 8-bit pixels, row-major, interleaved, without padding: data.size() = width * height * channels.
@@ -19,18 +20,18 @@ struct RawImage {
 };
 
 struct GenerateRequest {
-  std::vector<int64_t> prompt_ids;                           // the filled-in template
-  std::optional<std::vector<int64_t>> negative_prompt_ids;   // absent: no guidance
-  int64_t drop_index = 0;              // leading rows of the embeddings that are dropped
-  int64_t max_sequence_length = 512;   // rows that are kept behind them
-  int64_t width = 0;                   // pixels, multiples of the model's size multiple
+  std::vector<int64_t> prompt_ids;                          // the filled-in template
+  std::optional<std::vector<int64_t>> negative_prompt_ids;  // absent: no guidance
+  int64_t drop_index = 0;             // leading rows of the embeddings that are dropped
+  int64_t max_sequence_length = 512;  // rows that are kept behind them
+  int64_t width = 0;                  // pixels, multiples of the model's size multiple
   int64_t height = 0;
   int64_t num_inference_steps = 1;
-  double true_cfg_scale = 1.0;         // used when there are negative ids and it is above 1
-  uint64_t seed = 0;                   // image k is drawn from its own generator, seeded seed + k
+  double true_cfg_scale = 1.0;  // used when there are negative ids and it is above 1
+  uint64_t seed = 0;            // image k is drawn from its own generator, seeded seed + k
   int64_t num_images = 1;
-  std::optional<RawImage> image;       // image-to-image: RGB, any size
-  double strength = 1.0;               // image-to-image: 0 < strength <= 1
+  std::optional<RawImage> image;  // image-to-image: RGB, any size
+  double strength = 1.0;          // image-to-image: 0 < strength <= 1
 };
 
 enum class Stage { Encode, Denoise, Decode };
@@ -58,7 +59,8 @@ struct GenerateResult {
   bool vae_tiled = false;
 };
 
-// Set from any thread, polled by the engine thread between steps, and between blocks and tiles on a CPU.
+// Set from any thread, polled by the engine thread between steps, and between blocks and tiles on a
+// CPU.
 class CancelToken final {
  public:
   void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }

@@ -18,7 +18,9 @@ double sinc(double x) {
   return std::sin(x) / x;
 }
 
-double lanczos(double x) { return -kLanczosSupport <= x && x < kLanczosSupport ? sinc(x) * sinc(x / 3) : 0.0; }
+double lanczos(double x) {
+  return -kLanczosSupport <= x && x < kLanczosSupport ? sinc(x) * sinc(x / 3) : 0.0;
+}
 
 // For each output position: the first input position and the weights from there on.
 struct Kernel {
@@ -53,47 +55,67 @@ Kernel make_kernel(int64_t in_size, int64_t out_size) {
   return kernel;
 }
 
-uint8_t clip8(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kPrecisionBits, 0, 255)); }
+uint8_t clip8(int32_t sum) {
+  return static_cast<uint8_t>(std::clamp(sum >> kPrecisionBits, 0, 255));
+}
 
-// Filters along one axis. `stride` steps along it, `lines` lists the offset of each line's first value.
+// Filters along one axis. `stride` steps along it, `lines` lists the offset of each line's first
+// value.
 void filter(const std::vector<uint8_t>& in, std::vector<uint8_t>& out, const Kernel& kernel,
-            int64_t in_stride, int64_t out_stride, const std::vector<std::pair<int64_t, int64_t>>& lines) {
+            int64_t in_stride, int64_t out_stride,
+            const std::vector<std::pair<int64_t, int64_t>>& lines) {
   constexpr int32_t kHalf = 1 << (kPrecisionBits - 1);
   for (const auto& [in_begin, out_begin] : lines) {
     for (size_t position = 0; position < kernel.first.size(); ++position) {
       int32_t sum = kHalf;
       const auto& weights = kernel.weights[position];
       const uint8_t* value = in.data() + in_begin + kernel.first[position] * in_stride;
-      for (size_t i = 0; i < weights.size(); ++i) sum += value[static_cast<int64_t>(i) * in_stride] * weights[i];
+      for (size_t i = 0; i < weights.size(); ++i)
+        sum += value[static_cast<int64_t>(i) * in_stride] * weights[i];
       out[out_begin + static_cast<int64_t>(position) * out_stride] = clip8(sum);
     }
   }
 }
 
+// Each channel of each row is a line.
+RawImage resize_width(const RawImage& image, int64_t width) {
+  if (width == image.width) return image;
+  const int64_t channels = image.channels;
+  RawImage out{width, image.height, channels,
+               std::vector<uint8_t>(width * image.height * channels)};
+  std::vector<std::pair<int64_t, int64_t>> lines;
+  for (int64_t y = 0; y < image.height; ++y) {
+    for (int64_t c = 0; c < channels; ++c) {
+      lines.emplace_back(y * image.width * channels + c, y * width * channels + c);
+    }
+  }
+  filter(image.data, out.data, make_kernel(image.width, width), channels, channels, lines);
+  return out;
+}
+
+// Each channel of each column is a line.
+RawImage resize_height(const RawImage& image, int64_t height) {
+  if (height == image.height) return image;
+  const int64_t stride = image.width * image.channels;
+  RawImage out{image.width, height, image.channels, std::vector<uint8_t>(stride * height)};
+  std::vector<std::pair<int64_t, int64_t>> lines;
+  for (int64_t column = 0; column < stride; ++column) lines.emplace_back(column, column);
+  filter(image.data, out.data, make_kernel(image.height, height), stride, stride, lines);
+  return out;
+}
+
+// The order of the passes shows in the rounding. Pillow 13 starts with the columns when that
+// shrinks the picture enough; the rule was found by comparing both orders over a grid of sizes.
+// Earlier releases start with the rows.
+bool columns_first(const RawImage& image, int64_t width, int64_t height) {
+  return height < image.height && 2 * (image.width - width) < image.height - height;
+}
+
 }  // namespace
 
 RawImage resize_lanczos(const RawImage& image, int64_t width, int64_t height) {
-  RawImage current = image;
-  const int64_t channels = image.channels;
-  if (width != current.width) {
-    RawImage next{width, current.height, channels, std::vector<uint8_t>(width * current.height * channels)};
-    std::vector<std::pair<int64_t, int64_t>> lines;
-    for (int64_t y = 0; y < current.height; ++y) {
-      for (int64_t c = 0; c < channels; ++c) {
-        lines.emplace_back(y * current.width * channels + c, y * width * channels + c);
-      }
-    }
-    filter(current.data, next.data, make_kernel(current.width, width), channels, channels, lines);
-    current = std::move(next);
-  }
-  if (height != current.height) {
-    RawImage next{width, height, channels, std::vector<uint8_t>(width * height * channels)};
-    std::vector<std::pair<int64_t, int64_t>> lines;
-    for (int64_t x = 0; x < width * channels; ++x) lines.emplace_back(x, x);
-    filter(current.data, next.data, make_kernel(current.height, height), width * channels, width * channels, lines);
-    current = std::move(next);
-  }
-  return current;
+  if (columns_first(image, width, height)) return resize_width(resize_height(image, height), width);
+  return resize_height(resize_width(image, width), height);
 }
 
 }  // namespace qwen::pipeline

@@ -10,8 +10,8 @@ namespace qwen::pipeline {
 Scheduler Scheduler::read(const std::string& path) {
   const auto file = weights::ConfigReader::open(path);
   Scheduler scheduler;
-  for (const char* key : {"use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas",
-                          "stochastic_sampling"}) {
+  for (const char* key : {"use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas",
+                          "invert_sigmas", "stochastic_sampling"}) {
     file.require_false(key);
   }
   const std::string kind = file.text("_class_name", "FlowMatchEulerDiscreteScheduler");
@@ -31,7 +31,8 @@ Scheduler Scheduler::read(const std::string& path) {
   }
   scheduler.base_shift_ = file.number("base_shift", scheduler.base_shift_);
   scheduler.max_shift_ = file.number("max_shift", scheduler.max_shift_);
-  scheduler.base_image_seq_len_ = file.positive("base_image_seq_len", scheduler.base_image_seq_len_);
+  scheduler.base_image_seq_len_ =
+      file.positive("base_image_seq_len", scheduler.base_image_seq_len_);
   scheduler.max_image_seq_len_ = file.positive("max_image_seq_len", scheduler.max_image_seq_len_);
   if (scheduler.max_image_seq_len_ == scheduler.base_image_seq_len_) {
     file.fail("max_image_seq_len", "must differ from base_image_seq_len");
@@ -40,11 +41,13 @@ Scheduler Scheduler::read(const std::string& path) {
   return scheduler;
 }
 
-// The reference computes on a float32 array with double scalars, which numpy rounds to float32 first.
+// The reference computes on a float32 array with double scalars, which numpy rounds to float32
+// first.
 Schedule Scheduler::schedule(int64_t steps, int64_t image_tokens) const {
-  const double slope = (max_shift_ - base_shift_) / static_cast<double>(max_image_seq_len_ - base_image_seq_len_);
-  const double mu =
-      static_cast<double>(image_tokens) * slope + (base_shift_ - slope * static_cast<double>(base_image_seq_len_));
+  const double slope =
+      (max_shift_ - base_shift_) / static_cast<double>(max_image_seq_len_ - base_image_seq_len_);
+  const double mu = static_cast<double>(image_tokens) * slope +
+                    (base_shift_ - slope * static_cast<double>(base_image_seq_len_));
   const auto pull = static_cast<float>(exponential_ ? std::exp(mu) : mu);
   const auto shift = static_cast<float>(shift_);
   const auto shift_less_one = static_cast<float>(shift_ - 1.0);

@@ -16,7 +16,8 @@ struct Schedule {
 // FlowMatchEulerDiscreteScheduler as QwenImagePipeline drives it. model-spec chapter 8
 class Scheduler final {
  public:
-  // From scheduler_config.json; throws EngineError(InvalidModel) for settings that are not computed.
+  // From scheduler_config.json; throws EngineError(InvalidModel) for settings that are not
+  // computed.
   static Scheduler read(const std::string& path);
 
   // 2 where the terminal shift makes a single step undefined (0 / 0), else 1.
@@ -35,8 +36,8 @@ class Scheduler final {
   int64_t num_train_timesteps_ = 1000;
 };
 
-// First step that image-to-image runs: steps - min(steps * strength, steps), truncated, in double as diffusers
-// computes it. At least one step is left for 0 < strength <= 1 and steps >= 1.
+// First step that image-to-image runs: steps - min(steps * strength, steps), truncated, in double
+// as diffusers computes it. At least one step is left for 0 < strength <= 1 and steps >= 1.
 int64_t first_step(int64_t steps, double strength);
 
 }  // namespace qwen::pipeline

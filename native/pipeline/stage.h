@@ -5,8 +5,9 @@
 
 namespace qwen::pipeline {
 
-// A model that the pipeline asks to be on the device while it is used. Resident stages are built once; sequential
-// ones are built from the mapped files for each use and freed on release, so that stages take turns.
+// A model that the pipeline asks to be on the device while it is used. Resident stages are built
+// once; sequential ones are built from the mapped files for each use and freed on release, so that
+// stages take turns.
 template <typename Model>
 class StageModel final {
  public:

@@ -7,8 +7,8 @@
 
 namespace qwen::pipeline {
 
-// Looks for NaN and Inf. On a CPU at once; elsewhere the flag stays on the device until `check`, so that the host
-// does not wait for every step.
+// Looks for NaN and Inf. On a CPU at once; elsewhere the flag stays on the device until `check`, so
+// that the host does not wait for every step.
 class FiniteWatch final {
  public:
   // `stage` names where the values come from, in the error.

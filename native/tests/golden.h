@@ -37,17 +37,19 @@ class Recording final {
 // max |a - b| / max |b|, in double. Infinite when a holds NaN or the shapes differ.
 double relative_error(const at::Tensor& a, const at::Tensor& b);
 
-// Whether two 8-bit pictures are equal by the project's rule: at most 0.02 % of the values differ, each by 1, each
-// within 0.01 of x.5 before rounding in the reference's float picture.
+// Whether two 8-bit pictures are equal by the project's rule: at most 0.02 % of the values differ,
+// each by 1, each within 0.01 of x.5 before rounding in the reference's float picture.
 struct PictureMatch {
   int64_t values = 0;
   int64_t differing = 0;
   int64_t largest = 0;      // largest difference in levels
   int64_t unexplained = 0;  // differing values that are not near a rounding edge of the reference
   double mean = 0;          // mean absolute difference in levels
-  bool equal_in_8_bits() const { return differing * 5000 <= values && largest <= 1 && unexplained == 0; }
+  bool equal_in_8_bits() const {
+    return differing * 5000 <= values && largest <= 1 && unexplained == 0;
+  }
 };
-// reference_float: [H, W, 3] in 0..1
+// reference_float: [H, W, 3] in 0..1, or undefined where only the levels were recorded
 PictureMatch compare_pictures(const pipeline::RawImage& ours, const pipeline::RawImage& reference,
                               const at::Tensor& reference_float);
 

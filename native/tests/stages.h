@@ -24,8 +24,9 @@ struct Measurement {
   std::vector<RunMatch> pictures;
 };
 
-// Runs every recorded stage of a tiny checkpoint on `device` in `dtype` (float32: the recordings without prefix,
-// bfloat16: those with `bf16.`), each from recorded inputs, and whole pictures from token ids.
+// Runs every recorded stage of a tiny checkpoint on `device` in `dtype` (float32: the recordings
+// without prefix, bfloat16: those with `bf16.`), each from recorded inputs, and whole pictures from
+// token ids.
 Measurement measure(const std::string& checkpoint, at::Device device, at::ScalarType dtype);
 
 }  // namespace qwen::golden

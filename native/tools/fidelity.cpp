@@ -31,13 +31,16 @@ void print_stages(const std::map<std::string, Measurement>& measured) {
 }
 
 void print_pictures(const std::map<std::string, Measurement>& measured) {
-  std::printf("\n| checkpoint | run | values | differing | largest | not near x.5 | mean levels | equal in 8 bits |\n");
+  std::printf(
+      "\n| checkpoint | run | values | differing | largest | not near x.5 | mean levels | equal in "
+      "8 bits |\n");
   std::printf("|---|---|---|---|---|---|---|---|\n");
   for (const auto& [checkpoint, measurement] : measured) {
     for (const auto& [run, p] : measurement.pictures) {
-      std::printf("| %s | %s | %ld | %ld | %ld | %ld | %.4f | %s |\n", checkpoint.c_str(), run.c_str(),
-                  static_cast<long>(p.values), static_cast<long>(p.differing), static_cast<long>(p.largest),
-                  static_cast<long>(p.unexplained), p.mean, p.equal_in_8_bits() ? "yes" : "no");
+      std::printf("| %s | %s | %ld | %ld | %ld | %ld | %.4f | %s |\n", checkpoint.c_str(),
+                  run.c_str(), static_cast<long>(p.values), static_cast<long>(p.differing),
+                  static_cast<long>(p.largest), static_cast<long>(p.unexplained), p.mean,
+                  p.equal_in_8_bits() ? "yes" : "no");
     }
   }
 }
@@ -52,7 +55,8 @@ int main(int argc, char** argv) {
     for (const std::string& name : qwen::golden::checkpoint_names()) {
       measured[name] = qwen::golden::measure(name, at::kCPU, dtype);
     }
-    std::printf("\n### %s: max|a - b| / max|b| by stage\n\n", dtype == at::kFloat ? "float32" : "bfloat16");
+    std::printf("\n### %s: max|a - b| / max|b| by stage\n\n",
+                dtype == at::kFloat ? "float32" : "bfloat16");
     print_stages(measured);
     print_pictures(measured);
   }

@@ -33,7 +33,8 @@ class JsonParser {
   }
 
   void skip_space() {
-    while (at_ < text_.size() && std::string_view(" \t\r\n").find(text_[at_]) != std::string_view::npos) {
+    while (at_ < text_.size() &&
+           std::string_view(" \t\r\n").find(text_[at_]) != std::string_view::npos) {
       ++at_;
     }
   }
@@ -171,8 +172,10 @@ class JsonParser {
   uint32_t parse_hex4() {
     const std::string_view digits = text_.substr(at_, 4);
     uint32_t unit = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), unit, 16);
-    if (digits.size() != 4 || error != std::errc() || end != digits.data() + 4) fail("bad \\u escape");
+    const auto [end, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), unit, 16);
+    if (digits.size() != 4 || error != std::errc() || end != digits.data() + 4)
+      fail("bad \\u escape");
     at_ += 4;
     return unit;
   }

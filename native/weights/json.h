@@ -10,8 +10,8 @@
 
 namespace qwen::weights {
 
-// A parsed JSON value. Written for hostile files (safetensors headers, config files): nesting is bounded,
-// duplicate keys are errors, nothing is converted silently.
+// A parsed JSON value. Written for hostile files (safetensors headers, config files): nesting is
+// bounded, duplicate keys are errors, nothing is converted silently.
 class Json {
  public:
   using Array = std::vector<Json>;

@@ -22,10 +22,18 @@ constexpr size_t kMaxDims = 8;
 
 std::optional<at::ScalarType> parse_dtype(const std::string& name) {
   static const std::map<std::string, at::ScalarType> kDtypes = {
-      {"F64", at::kDouble}, {"F32", at::kFloat}, {"F16", at::kHalf},
-      {"BF16", at::kBFloat16}, {"F8_E4M3", at::kFloat8_e4m3fn}, {"F8_E5M2", at::kFloat8_e5m2},
-      {"I64", at::kLong}, {"I32", at::kInt}, {"I16", at::kShort},
-      {"I8", at::kChar}, {"U8", at::kByte}, {"BOOL", at::kBool},
+      {"F64", at::kDouble},
+      {"F32", at::kFloat},
+      {"F16", at::kHalf},
+      {"BF16", at::kBFloat16},
+      {"F8_E4M3", at::kFloat8_e4m3fn},
+      {"F8_E5M2", at::kFloat8_e5m2},
+      {"I64", at::kLong},
+      {"I32", at::kInt},
+      {"I16", at::kShort},
+      {"I8", at::kChar},
+      {"U8", at::kByte},
+      {"BOOL", at::kBool},
   };
   const auto found = kDtypes.find(name);
   return found == kDtypes.end() ? std::nullopt : std::optional(found->second);
@@ -55,7 +63,8 @@ void SafetensorsFile::map() {
   struct stat status {};
   const bool regular = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
   size_ = regular ? static_cast<size_t>(status.st_size) : 0;
-  void* mapped = size_ > 0 ? mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0) : MAP_FAILED;
+  void* mapped =
+      size_ > 0 ? mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0) : MAP_FAILED;
   const int map_errno = errno;
   close(descriptor);
   if (!regular) fail("not a regular file");

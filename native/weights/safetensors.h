@@ -11,8 +11,8 @@
 namespace qwen::weights {
 
 // A safetensors file, memory-mapped and read only: 8 bytes little-endian header size, a JSON header
-// `{name: {dtype, shape, data_offsets}}`, then the data. The file is untrusted: everything in the header
-// is checked against the file before a tensor can be made from it.
+// `{name: {dtype, shape, data_offsets}}`, then the data. The file is untrusted: everything in the
+// header is checked against the file before a tensor can be made from it.
 class SafetensorsFile final : public std::enable_shared_from_this<SafetensorsFile> {
  public:
   // Throws EngineError(InvalidModel) naming the file and what is wrong with it.

@@ -23,7 +23,8 @@ Checkpoint Checkpoint::open(const std::string& folder, const std::string& base,
     return checkpoint;
   }
   if (!fs::exists(index_path)) {
-    errors::throw_invalid_model(single + ": no such file, and no " + base + ".safetensors.index.json");
+    errors::throw_invalid_model(single + ": no such file, and no " + base +
+                                ".safetensors.index.json");
   }
   const Json index = Json::read_file(index_path);
   const Json* weight_map = index.find("weight_map");
@@ -33,9 +34,10 @@ Checkpoint Checkpoint::open(const std::string& folder, const std::string& base,
   std::set<std::string> shards;
   for (const auto& [name, shard] : weight_map->object()) {
     // A shard is a file of this folder: an index must not reach elsewhere.
-    if (!shard.is_string() || shard.string().empty() || shard.string().find('/') != std::string::npos ||
-        shard.string() == "..") {
-      errors::throw_invalid_model(index_path + ": '" + name + "' must name a file of the same folder");
+    if (!shard.is_string() || shard.string().empty() ||
+        shard.string().find('/') != std::string::npos || shard.string() == "..") {
+      errors::throw_invalid_model(index_path + ": '" + name +
+                                  "' must name a file of the same folder");
     }
     shards.insert(shard.string());
   }
@@ -100,7 +102,8 @@ const at::Tensor* Weights::take(std::string_view name, at::IntArrayRef shape) co
   state_->taken.insert(full);
   const at::Tensor& stored = found->second;
   if (stored.sizes() != shape) {
-    state_->faults.push_back(c10::str("wrong shape: ", full, " is ", stored.sizes(), ", expected ", shape));
+    state_->faults.push_back(
+        c10::str("wrong shape: ", full, " is ", stored.sizes(), ", expected ", shape));
     return nullptr;
   }
   if (!at::isFloatingType(stored.scalar_type())) {
@@ -117,7 +120,8 @@ at::Tensor Weights::get(std::string_view name, at::IntArrayRef shape) const {
 
 at::Tensor Weights::get_stored(std::string_view name, at::IntArrayRef shape) const {
   const at::Tensor* stored = take(name, shape);
-  // The stand-in has the right shape and no memory, so that construction goes on to find the other faults.
+  // The stand-in has the right shape and no memory, so that construction goes on to find the other
+  // faults.
   return stored == nullptr ? at::zeros({}, at::kFloat).expand(shape) : *stored;
 }
 
@@ -128,7 +132,8 @@ int64_t Weights::parameters() const { return state_->parameters; }
 void Weights::finish(const std::function<bool(const std::string&)>& unused) const {
   std::vector<std::string> faults = state_->faults;
   for (const auto& [name, tensor] : state_->checkpoint.tensors()) {
-    if (!state_->taken.contains(name) && !(unused && unused(name))) faults.push_back("left over: " + name);
+    if (!state_->taken.contains(name) && !(unused && unused(name)))
+      faults.push_back("left over: " + name);
   }
   if (faults.empty()) return;
   std::string message = state_->checkpoint.origin() + ": the weights do not match the config: ";

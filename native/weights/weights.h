@@ -15,7 +15,8 @@
 namespace qwen::weights {
 
 // The tensors of one component folder: `<base>.safetensors`, or the shards named by
-// `<base>.safetensors.index.json`. `base` is `model` (transformers) or `diffusion_pytorch_model` (diffusers).
+// `<base>.safetensors.index.json`. `base` is `model` (transformers) or `diffusion_pytorch_model`
+// (diffusers).
 class Checkpoint final {
  public:
   // `rename` maps a stored name to the name the model asks for.
@@ -29,14 +30,16 @@ class Checkpoint final {
   void tensors() && = delete;  // the map would die with the temporary
 
  private:
-  void add_file(const std::string& path, const std::function<std::string(const std::string&)>& rename);
+  void add_file(const std::string& path,
+                const std::function<std::string(const std::string&)>& rename);
 
   std::string origin_;
   std::map<std::string, at::Tensor> tensors_;
 };
 
-// A place in a checkpoint: `w / "attn" / "to_q"` prefixes names. Taking a tensor checks its shape, marks the
-// name as taken and brings it to the scope's dtype and device. Copies share what was taken and what was missing.
+// A place in a checkpoint: `w / "attn" / "to_q"` prefixes names. Taking a tensor checks its shape,
+// marks the name as taken and brings it to the scope's dtype and device. Copies share what was
+// taken and what was missing.
 class Weights final {
  public:
   Weights(Checkpoint checkpoint, at::ScalarType dtype, at::Device device);
@@ -45,8 +48,8 @@ class Weights final {
   Weights operator/(int64_t index) const { return *this / std::to_string(index); }
 
   bool has(std::string_view name) const;
-  // In the scope's dtype, on its device. A stored tensor of that dtype on a CPU is not copied. A missing
-  // or mis-shaped tensor is noted for `finish`, which reports all of them together.
+  // In the scope's dtype, on its device. A stored tensor of that dtype on a CPU is not copied. A
+  // missing or mis-shaped tensor is noted for `finish`, which reports all of them together.
   at::Tensor get(std::string_view name, at::IntArrayRef shape) const;
   // In the dtype it is stored in, on the CPU: for tables of which only few rows are read.
   at::Tensor get_stored(std::string_view name, at::IntArrayRef shape) const;
@@ -55,8 +58,9 @@ class Weights final {
   at::Device device() const;
   int64_t parameters() const;  // elements taken so far
 
-  // Throws EngineError(InvalidModel) that lists every missing, mis-shaped and left-over name. Names for which
-  // `unused` is true are parts of the checkpoint that the engine knows and has no use for.
+  // Throws EngineError(InvalidModel) that lists every missing, mis-shaped and left-over name. Names
+  // for which `unused` is true are parts of the checkpoint that the engine knows and has no use
+  // for.
   void finish(const std::function<bool(const std::string&)>& unused = {}) const;
 
  private:

@@ -16,8 +16,9 @@ TextConfig TextConfig::read(const std::string& path) {
   config.vocab_size = file.positive("vocab_size");
   config.rms_norm_eps = file.number("rms_norm_eps");
   // Newer files keep the base with the other rotary parameters.
-  config.rope_theta = file.has("rope_theta") ? file.number("rope_theta")
-                                             : file.nested_or_self("rope_parameters").number("rope_theta");
+  config.rope_theta = file.has("rope_theta")
+                          ? file.number("rope_theta")
+                          : file.nested_or_self("rope_parameters").number("rope_theta");
 
   if (config.hidden_size % config.num_attention_heads != 0 || config.head_dim() % 2 != 0) {
     file.fail("num_attention_heads", "must divide hidden_size into heads of even size");

@@ -8,7 +8,9 @@
 namespace qwen::models::qwen2_5_vl {
 namespace {
 
-bool starts_with(const std::string& text, std::string_view prefix) { return text.rfind(prefix, 0) == 0; }
+bool starts_with(const std::string& text, std::string_view prefix) {
+  return text.rfind(prefix, 0) == 0;
+}
 
 // x [heads, S, D]: q' = q * cos + rot(q) * sin with rot(q) = (-second half, first half)
 at::Tensor rotate_half_split(const at::Tensor& x, const RotaryRows& rotary) {
@@ -68,10 +70,12 @@ TextModel::TextModel(const weights::Weights& w, const TextConfig& config)
     : config_(config),
       dtype_(w.dtype()),
       device_(w.device()),
-      embed_tokens_((w / "model").get_stored("embed_tokens.weight", {config.vocab_size, config.hidden_size})),
+      embed_tokens_(
+          (w / "model").get_stored("embed_tokens.weight", {config.vocab_size, config.hidden_size})),
       norm_((w / "model").get("norm.weight", {config.hidden_size})) {
   layers_.reserve(config.num_hidden_layers);
-  for (int64_t i = 0; i < config.num_hidden_layers; ++i) layers_.emplace_back(w / "model" / "layers" / i, config);
+  for (int64_t i = 0; i < config.num_hidden_layers; ++i)
+    layers_.emplace_back(w / "model" / "layers" / i, config);
 }
 
 RotaryRows TextModel::rotary(int64_t length) const {
@@ -89,7 +93,8 @@ at::Tensor TextModel::operator()(const std::vector<int64_t>& ids) const {
   for (const int64_t id : ids) {
     if (id < 0 || id >= config_.vocab_size) {
       throw errors::EngineError(errors::ErrorCode::InvalidArgument,
-                                "token id " + std::to_string(id) + " is outside the vocabulary of " +
+                                "token id " + std::to_string(id) +
+                                    " is outside the vocabulary of " +
                                     std::to_string(config_.vocab_size));
     }
   }

@@ -12,8 +12,9 @@
 
 namespace qwen::models::qwen2_5_vl {
 
-// Checkpoints name the parts `model.layers…` / `visual…` (released files) or `model.language_model.layers…` /
-// `model.visual…` (newer transformers). The engine uses the former.
+// Checkpoints name the parts `model.layers…` / `visual…` (released files) or
+// `model.language_model.layers…` / `model.visual…` (newer transformers). The engine uses the
+// former.
 std::string canonical_name(const std::string& stored);
 // Parts that conditioning on text does not need: the vision tower and the output head.
 bool is_unused(const std::string& name);
@@ -25,7 +26,8 @@ struct RotaryRows {
 class TextAttention final {
  public:
   TextAttention(const weights::Weights& w, const TextConfig& config);
-  at::Tensor operator()(const at::Tensor& x, const RotaryRows& rotary) const;  // [S, hidden] → [S, hidden]
+  at::Tensor operator()(const at::Tensor& x,
+                        const RotaryRows& rotary) const;  // [S, hidden] → [S, hidden]
 
  private:
   const int64_t heads_, kv_heads_, head_dim_;
@@ -35,7 +37,8 @@ class TextAttention final {
 class TextLayer final {
  public:
   TextLayer(const weights::Weights& w, const TextConfig& config);
-  at::Tensor operator()(const at::Tensor& x, const RotaryRows& rotary) const;  // [S, hidden] → [S, hidden]
+  at::Tensor operator()(const at::Tensor& x,
+                        const RotaryRows& rotary) const;  // [S, hidden] → [S, hidden]
 
  private:
   const double eps_;

@@ -18,7 +18,9 @@ struct Modulation {
     scale = row.narrow(0, (3 * half + 1) * dim, dim);
     gate = row.narrow(0, (3 * half + 2) * dim, dim);
   }
-  at::Tensor apply(const at::Tensor& x) const { return ops::layer_norm_modulate(x, shift, scale, kEps); }
+  at::Tensor apply(const at::Tensor& x) const {
+    return ops::layer_norm_modulate(x, shift, scale, kEps);
+  }
 };
 
 }  // namespace
@@ -39,9 +41,11 @@ JointAttention::JointAttention(const weights::Weights& w, const Config& config)
       norm_added_q_(w.get("norm_added_q.weight", {head_dim_})),
       norm_added_k_(w.get("norm_added_k.weight", {head_dim_})) {}
 
-Streams JointAttention::operator()(const Streams& x, const JointLayout& layout, bool want_txt) const {
+Streams JointAttention::operator()(const Streams& x, const JointLayout& layout,
+                                   bool want_txt) const {
   const at::Tensor img_q = to_q_(x.img), img_k = to_k_(x.img), img_v = to_v_(x.img);
-  const at::Tensor txt_q = add_q_proj_(x.txt), txt_k = add_k_proj_(x.txt), txt_v = add_v_proj_(x.txt);
+  const at::Tensor txt_q = add_q_proj_(x.txt), txt_k = add_k_proj_(x.txt),
+                   txt_v = add_v_proj_(x.txt);
   const int64_t img_length = x.img.size(1);
 
   std::vector<at::Tensor> img_out, txt_out;
@@ -54,23 +58,27 @@ Streams JointAttention::operator()(const Streams& x, const JointLayout& layout, 
     at::Tensor k = at::empty(shape, x.img.options());
     at::Tensor v = at::empty(shape, x.img.options());
     const auto txt_rows = [&](const at::Tensor& t) { return t.narrow(1, txt_begin, txt_length); };
-    const auto img_rows = [&](const at::Tensor& t) { return t.narrow(0, static_cast<int64_t>(branch), 1); };
+    const auto img_rows = [&](const at::Tensor& t) {
+      return t.narrow(0, static_cast<int64_t>(branch), 1);
+    };
     const RopeTable& txt_rope = layout.txt_rope[branch];
     const RopeTable& img_rope = layout.img_rope;
-    ops::head_norm_rope_into(q.narrow(1, 0, txt_length), txt_rows(txt_q), norm_added_q_, txt_rope.cos,
-                             txt_rope.sin, kEps);
-    ops::head_norm_rope_into(k.narrow(1, 0, txt_length), txt_rows(txt_k), norm_added_k_, txt_rope.cos,
-                             txt_rope.sin, kEps);
-    ops::head_norm_rope_into(q.narrow(1, txt_length, img_length), img_rows(img_q), norm_q_, img_rope.cos,
-                             img_rope.sin, kEps);
-    ops::head_norm_rope_into(k.narrow(1, txt_length, img_length), img_rows(img_k), norm_k_, img_rope.cos,
-                             img_rope.sin, kEps);
+    ops::head_norm_rope_into(q.narrow(1, 0, txt_length), txt_rows(txt_q), norm_added_q_,
+                             txt_rope.cos, txt_rope.sin, kEps);
+    ops::head_norm_rope_into(k.narrow(1, 0, txt_length), txt_rows(txt_k), norm_added_k_,
+                             txt_rope.cos, txt_rope.sin, kEps);
+    ops::head_norm_rope_into(q.narrow(1, txt_length, img_length), img_rows(img_q), norm_q_,
+                             img_rope.cos, img_rope.sin, kEps);
+    ops::head_norm_rope_into(k.narrow(1, txt_length, img_length), img_rows(img_k), norm_k_,
+                             img_rope.cos, img_rope.sin, kEps);
     v.narrow(1, 0, txt_length).copy_(txt_rows(txt_v).view({1, txt_length, heads_, head_dim_}));
-    v.narrow(1, txt_length, img_length).copy_(img_rows(img_v).view({1, img_length, heads_, head_dim_}));
+    v.narrow(1, txt_length, img_length)
+        .copy_(img_rows(img_v).view({1, img_length, heads_, head_dim_}));
 
     // [1, S, H, D] → [1, H, S, D] for the kernel and back, then [1, S, H * D]
-    const at::Tensor out =
-        ops::attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)).transpose(1, 2).flatten(2);
+    const at::Tensor out = ops::attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+                               .transpose(1, 2)
+                               .flatten(2);
     if (want_txt) txt_out.push_back(out.narrow(1, 0, txt_length));
     img_out.push_back(out.narrow(1, txt_length, img_length));
     txt_begin += txt_length;
@@ -92,12 +100,13 @@ BlockModulation TransformerBlock::modulate(const at::Tensor& silu_temb) const {
   return {img_mod_(silu_temb), txt_mod_(silu_temb)};
 }
 
-void TransformerBlock::operator()(Streams& x, const BlockModulation& modulation, const JointLayout& layout,
-                                  bool last) const {
+void TransformerBlock::operator()(Streams& x, const BlockModulation& modulation,
+                                  const JointLayout& layout, bool last) const {
   const Modulation img1(modulation.img, 0), img2(modulation.img, 1);
   const Modulation txt1(modulation.txt, 0), txt2(modulation.txt, 1);
 
-  const Streams attended = attn_({img1.apply(x.img), txt1.apply(x.txt)}, layout, /*want_txt=*/!last);
+  const Streams attended =
+      attn_({img1.apply(x.img), txt1.apply(x.txt)}, layout, /*want_txt=*/!last);
   ops::add_gated_(x.img, img1.gate, attended.img);
   ops::add_gated_(x.img, img2.gate, img_mlp_(img2.apply(x.img)));
   if (last) return;

@@ -12,8 +12,9 @@
 
 namespace qwen::models::qwen_image {
 
-// The two token streams. Branches (with guidance: the prompt's and the negative prompt's) share weights, timestep
-// and picture size and differ in their text, so the text of all branches lies in one sequence.
+// The two token streams. Branches (with guidance: the prompt's and the negative prompt's) share
+// weights, timestep and picture size and differ in their text, so the text of all branches lies in
+// one sequence.
 struct Streams {
   at::Tensor img;  // [branches, S, D]
   at::Tensor txt;  // [1, sum of text lengths, D]
@@ -49,8 +50,10 @@ class TransformerBlock final {
   TransformerBlock(const weights::Weights& w, const Config& config);
   // silu_temb [N, D] → rows [N, 6 * D] for each stream
   BlockModulation modulate(const at::Tensor& silu_temb) const;
-  // Updates the streams in place. `last`: nobody reads the text stream any more, its own updates are left out.
-  void operator()(Streams& x, const BlockModulation& modulation, const JointLayout& layout, bool last) const;
+  // Updates the streams in place. `last`: nobody reads the text stream any more, its own updates
+  // are left out.
+  void operator()(Streams& x, const BlockModulation& modulation, const JointLayout& layout,
+                  bool last) const;
 
  private:
   layers::Linear img_mod_, txt_mod_;

@@ -32,7 +32,8 @@ Config Config::read(const std::string& path) {
     file.fail("in_channels", "must be 4 x out_channels: latents are packed two by two");
   }
   // Switches of other members of the family: without their arithmetic the pictures would be wrong.
-  for (const char* key : {"guidance_embeds", "zero_cond_t", "use_additional_t_cond", "use_layer3d_rope"}) {
+  for (const char* key :
+       {"guidance_embeds", "zero_cond_t", "use_additional_t_cond", "use_layer3d_rope"}) {
     file.require_false(key);
   }
   return config;

@@ -10,9 +10,7 @@ namespace {
 constexpr double kTheta = 10000.0;
 
 // -ceil(size / 2) .. floor(size / 2) - 1
-at::Tensor centred(int64_t size) {
-  return at::arange(size, at::kLong) - (size - size / 2);
-}
+at::Tensor centred(int64_t size) { return at::arange(size, at::kLong) - (size - size / 2); }
 
 }  // namespace
 

@@ -7,7 +7,8 @@
 
 namespace qwen::models::qwen_image {
 
-// A picture's place in the token sequence: frames x rows x columns of tokens (a token is 2 x 2 latent cells).
+// A picture's place in the token sequence: frames x rows x columns of tokens (a token is 2 x 2
+// latent cells).
 struct TokenGrid {
   int64_t frames, rows, columns;
   int64_t tokens() const { return frames * rows * columns; }
@@ -18,8 +19,8 @@ struct RopeTable {
   at::Tensor cos, sin;
 };
 
-// Rotary positions on three axes (frame, row, column), each picture centred on the origin; text continues on all
-// axes after the largest half side. Angles are float32, computed on the CPU.
+// Rotary positions on three axes (frame, row, column), each picture centred on the origin; text
+// continues on all axes after the largest half side. Angles are float32, computed on the CPU.
 class Rope final {
  public:
   explicit Rope(std::array<int64_t, 3> axes_dims);

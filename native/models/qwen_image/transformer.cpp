@@ -27,7 +27,8 @@ Transformer::Transformer(const weights::Weights& w, const Config& config)
       time_text_embed_(w / "time_text_embed" / "timestep_embedder", config.dim()),
       transformer_blocks_(build_blocks(w / "transformer_blocks", config)),
       norm_out_(w / "norm_out" / "linear", config.dim(), 2 * config.dim()),
-      proj_out_(w / "proj_out", config.dim(), config.patch_size * config.patch_size * config.out_channels) {}
+      proj_out_(w / "proj_out", config.dim(),
+                config.patch_size * config.patch_size * config.out_channels) {}
 
 ScheduleModulation Transformer::modulate(const at::Tensor& timesteps) const {
   ScheduleModulation modulation;
@@ -50,7 +51,8 @@ Conditioning Transformer::condition(const std::vector<at::Tensor>& texts,
     layout.txt_rope.push_back(rope_.text(text.size(0), grids, device));
   }
   layout.img_rope = rope_.image(grids, device);
-  const at::Tensor joined = at::cat(texts, 0).unsqueeze(0);  // [1, sum of lengths, joint_attention_dim]
+  const at::Tensor joined =
+      at::cat(texts, 0).unsqueeze(0);  // [1, sum of lengths, joint_attention_dim]
   conditioning.txt = txt_in_(ops::rms_norm(joined, txt_norm_, kEps));
   return conditioning;
 }
@@ -60,13 +62,15 @@ at::Tensor Transformer::operator()(const at::Tensor& latents, const Conditioning
                                    const AfterBlock& after_block) const {
   const auto branches = static_cast<int64_t>(conditioning.layout.txt_lengths.size());
   Streams x;
-  // [S, in_channels] → [branches, S, D]; blocks update the streams in place, so each pass has its own
+  // [S, in_channels] → [branches, S, D]; blocks update the streams in place, so each pass has its
+  // own
   x.img = img_in_(latents).unsqueeze(0).repeat({branches, 1, 1});
   x.txt = conditioning.txt.clone();
 
   for (int64_t i = 0; i < config_.num_layers; ++i) {
     const BlockModulation& rows = modulation.blocks[i];
-    transformer_blocks_[i](x, {rows.img.select(0, step), rows.txt.select(0, step)}, conditioning.layout,
+    transformer_blocks_[i](x, {rows.img.select(0, step), rows.txt.select(0, step)},
+                           conditioning.layout,
                            /*last=*/i + 1 == config_.num_layers);
     if (after_block) after_block(i, x);
   }

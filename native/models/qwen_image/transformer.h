@@ -11,8 +11,8 @@
 
 namespace qwen::models::qwen_image {
 
-// Everything that depends on the timestep alone, for all steps of a schedule at once: the modulation layers hold
-// a third of the weights and are read once a request, not once a step.
+// Everything that depends on the timestep alone, for all steps of a schedule at once: the
+// modulation layers hold a third of the weights and are read once a request, not once a step.
 struct ScheduleModulation {
   at::Tensor temb;                      // [N, D]
   std::vector<BlockModulation> blocks;  // [N, 6 * D] each
@@ -38,8 +38,10 @@ class Transformer final {
   // timesteps [N] in 0..1, in the model's dtype
   ScheduleModulation modulate(const at::Tensor& timesteps) const;
   // One text [T, joint_attention_dim] a branch.
-  Conditioning condition(const std::vector<at::Tensor>& texts, const std::vector<TokenGrid>& grids) const;
-  // latents [S, in_channels] shared by all branches → velocity [branches, S, patch_size^2 * out_channels]
+  Conditioning condition(const std::vector<at::Tensor>& texts,
+                         const std::vector<TokenGrid>& grids) const;
+  // latents [S, in_channels] shared by all branches → velocity [branches, S, patch_size^2 *
+  // out_channels]
   at::Tensor operator()(const at::Tensor& latents, const Conditioning& conditioning,
                         const ScheduleModulation& modulation, int64_t step,
                         const AfterBlock& after_block = {}) const;

@@ -22,41 +22,47 @@ Autoencoder::Autoencoder(const weights::Weights& w, const Config& config)
     : config_(config),
       encoder_(w / "encoder", config),
       quant_conv_(w / "quant_conv", {.in = 2 * config.z_dim, .out = 2 * config.z_dim, .kernel = 1}),
-      post_quant_conv_(w / "post_quant_conv", {.in = config.z_dim, .out = config.z_dim, .kernel = 1}),
+      post_quant_conv_(w / "post_quant_conv",
+                       {.in = config.z_dim, .out = config.z_dim, .kernel = 1}),
       decoder_(w / "decoder", config) {}
 
-Posterior Autoencoder::encode(const at::Tensor& image, const Tiling* tiling, const Poll& poll) const {
+Posterior Autoencoder::encode(const at::Tensor& image, const Tiling* tiling,
+                              const Poll& poll) const {
   const auto pass = [&](const at::Tensor& tile) {
     return quant_conv_(encoder_(tile.contiguous(at::MemoryFormat::ChannelsLast), poll));
   };
   at::Tensor moments;
   if (tiling != nullptr && std::max(image.size(2), image.size(3)) > tiling->tile) {
     const int64_t ratio = config_.spatial_ratio();
-    moments = run_tiled(image, {.tile_in = tiling->tile,
-                                .stride_in = tiling->stride,
-                                .tile_out = tiling->tile / ratio,
-                                .stride_out = tiling->stride / ratio,
-                                .height_out = image.size(2) / ratio,
-                                .width_out = image.size(3) / ratio},
+    moments = run_tiled(image,
+                        {.tile_in = tiling->tile,
+                         .stride_in = tiling->stride,
+                         .tile_out = tiling->tile / ratio,
+                         .stride_out = tiling->stride / ratio,
+                         .height_out = image.size(2) / ratio,
+                         .width_out = image.size(3) / ratio},
                         pass);
   } else {
     moments = pass(image);
   }
-  return {moments.narrow(1, 0, config_.z_dim), moments.narrow(1, config_.z_dim, config_.z_dim).clamp(-30.0, 20.0)};
+  return {moments.narrow(1, 0, config_.z_dim),
+          moments.narrow(1, config_.z_dim, config_.z_dim).clamp(-30.0, 20.0)};
 }
 
-at::Tensor Autoencoder::decode(const at::Tensor& latents, const Tiling* tiling, const Poll& poll) const {
+at::Tensor Autoencoder::decode(const at::Tensor& latents, const Tiling* tiling,
+                               const Poll& poll) const {
   const auto pass = [&](const at::Tensor& tile) {
     return decoder_(post_quant_conv_(tile.contiguous(at::MemoryFormat::ChannelsLast)), poll);
   };
   const int64_t ratio = config_.spatial_ratio();
   if (tiling != nullptr && std::max(latents.size(2), latents.size(3)) > tiling->tile / ratio) {
-    return run_tiled(latents, {.tile_in = tiling->tile / ratio,
-                               .stride_in = tiling->stride / ratio,
-                               .tile_out = tiling->tile,
-                               .stride_out = tiling->stride,
-                               .height_out = latents.size(2) * ratio,
-                               .width_out = latents.size(3) * ratio},
+    return run_tiled(latents,
+                     {.tile_in = tiling->tile / ratio,
+                      .stride_in = tiling->stride / ratio,
+                      .tile_out = tiling->tile,
+                      .stride_out = tiling->stride,
+                      .height_out = latents.size(2) * ratio,
+                      .width_out = latents.size(3) * ratio},
                      pass);
   }
   return pass(latents).clamp_(-1.0, 1.0);

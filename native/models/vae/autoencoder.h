@@ -27,9 +27,11 @@ class Autoencoder final {
 
   const Config& config() const { return config_; }
 
-  // image [B, 3, H, W] in -1..1, H and W multiples of the spatial ratio. `tiling`: null = in one piece.
+  // image [B, 3, H, W] in -1..1, H and W multiples of the spatial ratio. `tiling`: null = in one
+  // piece.
   Posterior encode(const at::Tensor& image, const Tiling* tiling, const Poll& poll) const;
-  // Latents in the VAE's own scale [B, z, h, w] → image [B, 3, h * r, w * r], clamped to -1..1 unless tiled.
+  // Latents in the VAE's own scale [B, z, h, w] → image [B, 3, h * r, w * r], clamped to -1..1
+  // unless tiled.
   at::Tensor decode(const at::Tensor& latents, const Tiling* tiling, const Poll& poll) const;
 
  private:
@@ -39,8 +41,9 @@ class Autoencoder final {
   Decoder decoder_;
 };
 
-// Between the VAE's scale and the transformer's, [B, z, h, w] both, rounded as the pipelines round: mean and std are
-// brought to the latents' dtype first. The config's statistics suffice, no weights are needed.
+// Between the VAE's scale and the transformer's, [B, z, h, w] both, rounded as the pipelines round:
+// mean and std are brought to the latents' dtype first. The config's statistics suffice, no weights
+// are needed.
 at::Tensor normalize(const at::Tensor& latents, const Config& config);    // (z - mean) * (1 / std)
 at::Tensor denormalize(const at::Tensor& latents, const Config& config);  // z / (1 / std) + mean
 

@@ -6,16 +6,17 @@
 
 #include "weights/weights.h"
 
-// The VAE's building blocks on single pictures. Activations are [B, C, H, W] in channels-last memory. model-spec 7.2
+// The VAE's building blocks on single pictures. Activations are [B, C, H, W] in channels-last
+// memory. model-spec 7.2
 namespace qwen::models::vae {
 
-// A convolution over one frame. The checkpoint's causal 3-D kernels see two zero frames before the first one, so
-// of their temporal taps only the last one counts; it is cut out at load.
+// A convolution over one frame. The checkpoint's causal 3-D kernels see two zero frames before the
+// first one, so of their temporal taps only the last one counts; it is cut out at load.
 class Conv final {
  public:
   struct Shape {
     int64_t in, out, kernel;
-    int64_t taps = 1;        // temporal taps of a 5-D kernel; 0: a 4-D kernel
+    int64_t taps = 1;  // temporal taps of a 5-D kernel; 0: a 4-D kernel
     int64_t stride = 1;
     int64_t padding = 0;
   };

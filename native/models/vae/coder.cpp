@@ -35,8 +35,11 @@ std::vector<UpBlock> build_up_blocks(const weights::Weights& w, const Config& co
 }  // namespace
 
 Encoder::Encoder(const weights::Weights& w, const Config& config)
-    : conv_in_(w / "conv_in",
-               {.in = config.input_channels, .out = config.base_dim, .kernel = 3, .taps = 3, .padding = 1}),
+    : conv_in_(w / "conv_in", {.in = config.input_channels,
+                               .out = config.base_dim,
+                               .kernel = 3,
+                               .taps = 3,
+                               .padding = 1}),
       down_blocks_(build_down_blocks(w / "down_blocks", config)),
       mid_block_(w / "mid_block", config.base_dim * config.dim_mult.back()),
       norm_out_(w / "norm_out", config.base_dim * config.dim_mult.back(), ChannelNorm::Then::Silu),
@@ -55,9 +58,11 @@ at::Tensor Encoder::operator()(const at::Tensor& x, const Poll& poll) const {
   return conv_out_(norm_out_(mid_block_(y)));
 }
 
-UpBlock::UpBlock(const weights::Weights& w, int64_t in, int64_t out, int64_t resnets, bool upsample) {
+UpBlock::UpBlock(const weights::Weights& w, int64_t in, int64_t out, int64_t resnets,
+                 bool upsample) {
   resnets_.reserve(resnets);
-  for (int64_t i = 0; i < resnets; ++i) resnets_.emplace_back(w / "resnets" / i, i == 0 ? in : out, out);
+  for (int64_t i = 0; i < resnets; ++i)
+    resnets_.emplace_back(w / "resnets" / i, i == 0 ? in : out, out);
   if (upsample) upsampler_.emplace(w / "upsamplers.0", out);
 }
 

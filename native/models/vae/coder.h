@@ -16,11 +16,13 @@ using Poll = std::function<void()>;
 class Encoder final {
  public:
   Encoder(const weights::Weights& w, const Config& config);
-  at::Tensor operator()(const at::Tensor& x, const Poll& poll) const;  // [B, 3, H, W] → [B, 2 * z, H / r, W / r]
+  at::Tensor operator()(const at::Tensor& x,
+                        const Poll& poll) const;  // [B, 3, H, W] → [B, 2 * z, H / r, W / r]
 
  private:
   Conv conv_in_;
-  std::vector<std::variant<ResidualBlock, Downsample>> down_blocks_;  // one flat list, as in the checkpoint
+  std::vector<std::variant<ResidualBlock, Downsample>>
+      down_blocks_;  // one flat list, as in the checkpoint
   MidBlock mid_block_;
   ChannelNorm norm_out_;
   Conv conv_out_;
@@ -39,7 +41,8 @@ class UpBlock final {
 class Decoder final {
  public:
   Decoder(const weights::Weights& w, const Config& config);
-  at::Tensor operator()(const at::Tensor& z, const Poll& poll) const;  // [B, z, h, w] → [B, 3, h * r, w * r]
+  at::Tensor operator()(const at::Tensor& z,
+                        const Poll& poll) const;  // [B, z, h, w] → [B, 3, h * r, w * r]
 
  private:
   Conv conv_in_;

@@ -22,8 +22,8 @@ Config Config::read(const std::string& path) {
   for (const int64_t factor : config.dim_mult) {
     if (factor < 1 || factor > 1024) file.fail("dim_mult", "must hold factors from 1 to 1024");
   }
-  // One spatial halving a level but the last; the flags only say which of them also halve time, which a single
-  // picture never does.
+  // One spatial halving a level but the last; the flags only say which of them also halve time,
+  // which a single picture never does.
   if (file.flags("temperal_downsample").size() != config.dim_mult.size() - 1) {
     file.fail("temperal_downsample", "must hold one flag less than dim_mult has factors");
   }

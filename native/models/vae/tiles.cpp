@@ -14,7 +14,8 @@ void blend(const at::Tensor& a, at::Tensor& b, int64_t axis, int64_t overlap) {
   if (extent <= 0) return;
   std::vector<int64_t> shape(b.dim(), 1);
   shape[axis] = extent;
-  // Weights are computed in double and multiplied as float32; each product is rounded to the tile's dtype.
+  // Weights are computed in double and multiplied as float32; each product is rounded to the tile's
+  // dtype.
   const at::Tensor rise = at::arange(extent, at::kDouble).div(extent).view(shape);
   const auto weigh = [&](const at::Tensor& t, const at::Tensor& weight) {
     const at::Tensor weight32 = weight.to(at::kFloat).to(t.device());

@@ -13,8 +13,9 @@ struct TilePlan {
   int64_t height_out, width_out;  // of the whole result
 };
 
-// Runs `pass` over overlapping tiles of x [B, C, H, W] and blends the results, each with the tile above and then the
-// tile to the left, in row-major order and in place: later tiles blend against already blended ones. model-spec 7.6
+// Runs `pass` over overlapping tiles of x [B, C, H, W] and blends the results, each with the tile
+// above and then the tile to the left, in row-major order and in place: later tiles blend against
+// already blended ones. model-spec 7.6
 at::Tensor run_tiled(const at::Tensor& x, const TilePlan& plan,
                      const std::function<at::Tensor(const at::Tensor&)>& pass);
 

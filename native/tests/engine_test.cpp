@@ -1,0 +1,148 @@
+#include "engine/engine.h"
+
+#include <sys/resource.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/expect_error.h"
+#include "tests/golden.h"
+#include "tests/temporary_folder.h"
+
+namespace qwen::engine {
+namespace {
+
+using errors::ErrorCode;
+using tests::expect_error;
+using tests::TemporaryFolder;
+
+const std::string kModel = "released";
+
+GenerateRequest small_request() {
+  const golden::Recording recording(kModel);
+  GenerateRequest r;
+  r.prompt_ids = recording.ids("t2i.prompt_ids");
+  r.drop_index = 34;
+  r.width = r.height = 64;
+  r.num_inference_steps = 2;
+  return r;
+}
+
+TEST(Engine, TellsWhatItLoaded) {
+  Engine engine;
+  const ModelInfo info =
+      engine.load(golden::checkpoint_folder(kModel), {.device = "cpu", .threads = 2});
+  EXPECT_EQ(info.pipeline_class, "QwenImagePipeline");
+  EXPECT_EQ(info.dtype, "float32");
+  EXPECT_EQ(info.size_multiple, 16);
+  EXPECT_EQ(info.min_steps, 2);
+  EXPECT_EQ(info.default_side, 1024);
+  EXPECT_GT(info.parameters, 10'000);
+  EXPECT_EQ(info.device.type, "cpu");
+  EXPECT_EQ(info.device.threads, 2);
+  EXPECT_FALSE(info.device.name.empty());
+  const DeviceStats stats = engine.stats();
+  EXPECT_GT(stats.memory_used, 10 << 20);
+  EXPECT_GT(stats.memory_total, stats.memory_used);
+}
+
+TEST(Engine, RefusesFoldersItCannotServe) {
+  Engine engine;
+  const TemporaryFolder folder;
+  const auto load = [&](const std::string& path) { engine.load(path, {.device = "cpu"}); };
+  expect_error(ErrorCode::InvalidModel, {"/nowhere", "no such folder"}, [&] { load("/nowhere"); });
+  const std::string model = folder.copy(golden::checkpoint_folder(kModel), "model");
+  folder.write("model/model_index.json", R"({"_class_name":"StableDiffusionPipeline"})");
+  expect_error(ErrorCode::InvalidModel,
+               {"model_index.json", "QwenImagePipeline", "StableDiffusionPipeline"},
+               [&] { load(model); });
+  folder.write("model/model_index.json", R"({"_class_name":"QwenImagePipeline"})");
+  load(model);
+  for (const auto& entry : std::filesystem::directory_iterator(model + "/transformer")) {
+    if (entry.path().extension() == ".safetensors")
+      std::filesystem::resize_file(entry.path(), 5000);
+  }
+  expect_error(ErrorCode::InvalidModel, {"transformer/", ".safetensors", "truncated"},
+               [&] { load(model); });
+  // A failed load leaves no model behind.
+  expect_error(ErrorCode::EngineUnavailable, {},
+               [&] { engine.generate(small_request(), {}, CancelToken()); });
+  load(golden::checkpoint_folder(kModel));
+  EXPECT_EQ(engine.generate(small_request(), {}, CancelToken()).images.size(), 1u);
+}
+
+TEST(Engine, RefusesOptionsItCannotHonour) {
+  Engine engine;
+  const std::string folder = golden::checkpoint_folder(kModel);
+  expect_error(ErrorCode::InvalidArgument, {"float16", "overflows"},
+               [&] { engine.load(folder, {.dtype = "float16"}); });
+  expect_error(ErrorCode::InvalidArgument, {"vaeTiling"},
+               [&] { engine.load(folder, {.device = "cpu", .vae_tiling = "often"}); });
+  expect_error(ErrorCode::InvalidModel, {"1000 are there"},
+               [&] { engine.load(folder, {.device = "cpu", .memory_budget = 1000}); });
+  if (!build_info().cuda) {
+    expect_error(ErrorCode::EngineUnavailable, {"cuda:3"},
+                 [&] { engine.load(folder, {.device = "cuda:3"}); });
+  }
+}
+
+TEST(Engine, ChoosesBFloat16WhereFloat32DoesNotFit) {
+  Engine engine;
+  const std::string folder = golden::checkpoint_folder(kModel);
+  int64_t needed = 0;
+  try {
+    engine.load(folder, {.device = "cpu", .dtype = "float32", .memory_budget = 1});
+    FAIL() << "one byte holds no model";
+  } catch (const errors::EngineError& error) {
+    needed = std::stoll(std::string(error.what()).substr(std::string("the weights need ").size()));
+  }
+  EXPECT_EQ(engine.load(folder, {.device = "cpu", .memory_budget = needed}).dtype, "float32");
+  EXPECT_EQ(engine.load(folder, {.device = "cpu", .memory_budget = needed - 1}).dtype, "bfloat16");
+}
+
+TEST(Engine, UnloadsTwiceAndLoadsAgain) {
+  Engine engine;
+  engine.unload();
+  engine.load(golden::checkpoint_folder(kModel), {.device = "cpu"});
+  engine.unload();
+  engine.unload();
+  expect_error(ErrorCode::EngineUnavailable, {},
+               [&] { engine.generate(small_request(), {}, CancelToken()); });
+  engine.load(golden::checkpoint_folder(kModel), {.device = "cpu"});
+  EXPECT_EQ(engine.generate(small_request(), {}, CancelToken()).images.size(), 1u);
+}
+
+#ifndef QWEN_SANITIZE  // the sanitizers' own shadow memory does not fit under an address-space
+                       // limit
+TEST(Engine, WorksOnAfterOutOfMemory) {
+  Engine engine;
+  engine.load(golden::checkpoint_folder(kModel), {.device = "cpu", .threads = 2});
+  const auto before = engine.generate(small_request(), {}, CancelToken());
+
+  GenerateRequest large = small_request();
+  large.width = large.height = 4096;
+  std::ifstream statm("/proc/self/statm");
+  int64_t pages = 0;
+  statm >> pages;
+  rlimit old{};
+  getrlimit(RLIMIT_AS, &old);
+  rlimit limit = old;
+  limit.rlim_cur = static_cast<rlim_t>(pages) * 4096 + (64 << 20);
+  setrlimit(RLIMIT_AS, &limit);
+  expect_error(ErrorCode::OutOfMemory, {}, [&] { engine.generate(large, {}, CancelToken()); });
+  setrlimit(RLIMIT_AS, &old);
+
+  EXPECT_EQ(engine.generate(small_request(), {}, CancelToken()).images.at(0).data,
+            before.images.at(0).data);
+}
+#endif
+
+TEST(Errors, NamesAreInTheOrderOfTheEnum) {
+  const auto names = errors::error_code_names();
+  ASSERT_EQ(names.size(), 9u);
+  EXPECT_EQ(names.front(), errors::error_code_name(ErrorCode::InvalidArgument));
+  EXPECT_EQ(names.back(), "INTERNAL");
+}
+
+}  // namespace
+}  // namespace qwen::engine
