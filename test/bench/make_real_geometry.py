@@ -1,8 +1,9 @@
 """Writes a checkpoint with the layer sizes of the released Qwen-Image and few layers, to be timed; about 2.7 GB.
 
-`python make_real_geometry.py FOLDER`. Random weights (seeded) in bf16. Transformer: 2 blocks of 24 heads x 128; text encoder: 2 layers
-of 3584; VAE: complete. It has the demo model's tokenizer and, to save disk, an embedding and head of that vocabulary's
-size: looking ids up costs the same, and the head is never used. The vision tower has one block of the released width.
+`python make_real_geometry.py FOLDER`. Random weights (seeded) in bf16. Transformer: 2 blocks of 24 heads x 128; text
+encoder: 2 layers of 3584; VAE: complete. It has the demo model's tokenizer and, to save disk, an embedding and head of
+that vocabulary's size: looking ids up costs the same, and the head is never used. The vision tower has one block of the
+released width.
 """
 
 import argparse

@@ -133,7 +133,7 @@ RECIPES = (
     ),
     Recipe(
         name="plain",
-        about="the classes' defaults: static shift 1, latent statistics 0 and 1, fp32, tied; VAE ratio 4; as many key heads as queries",
+        about="the classes' defaults: static shift 1, latent statistics 0 and 1, fp32, tied; VAE ratio 4; no grouped queries",
         seed=303,
         text=dict(
             hidden_size=30, intermediate_size=44, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=3,
@@ -164,7 +164,7 @@ RECIPES = (
     ),
     Recipe(
         name="linear-shift",
-        about="long tensor names, linear time shift without terminal, fp16 VAE whose first level is widened, sharded bf16 transformer; 5 query heads a key head",
+        about="long tensor names, linear time shift, no terminal, fp16 VAE with a widened first level; 5 query heads a key head",
         seed=404,
         text=dict(
             hidden_size=40, intermediate_size=72, num_hidden_layers=1, num_attention_heads=5, num_key_value_heads=1,
@@ -196,7 +196,7 @@ RECIPES = (
     ),
     Recipe(
         name="static-shift",
-        about="long tensor names, static shift 3 with a terminal, one text layer, four blocks of a single head, 16 latent channels, sharded fp32 text encoder",
+        about="long tensor names, static shift 3 with a terminal, four blocks of a single head, 16 latent channels",
         seed=505,
         text=dict(
             hidden_size=32, intermediate_size=80, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,

@@ -60,10 +60,13 @@ TEXTS = [
     "\u1107\u1161\u11af\u1100\u1161\u11ab \u110b\u116f\u11ab",
     "\u043a\u0440\u0430\u0441\u043d\u044b\u0439 \u043a\u0440\u0443\u0433 \u0401\u0436",
     "\u03ba\u03cc\u03ba\u03ba\u03b9\u03bd\u03bf\u03c2 \u03ba\u03cd\u03ba\u03bb\u03bf\u03c2 \u03a3\u03c3\u03c2",
-    "\u062f\u0627\u0626\u0631\u0629 \u062d\u0645\u0631\u0627\u0621 \u0639\u0644\u0649 \u062e\u0644\u0641\u064a\u0629 \u0632\u0631\u0642\u0627\u0621",
+    "\u062f\u0627\u0626\u0631\u0629 \u062d\u0645\u0631\u0627\u0621"
+    " \u0639\u0644\u0649 \u062e\u0644\u0641\u064a\u0629 \u0632\u0631\u0642\u0627\u0621",
     "\u0628\u0650\u0633\u0652\u0645\u0650 \u0627\u0644\u0644\u0651\u0647\u0650",
     "\u05e2\u05d9\u05d2\u05d5\u05dc \u05d0\u05d3\u05d5\u05dd \u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd",
-    "\u0928\u0940\u0932\u0947 \u092a\u0943\u0937\u094d\u0920\u092d\u0942\u092e\u093f \u092a\u0930 \u0932\u093e\u0932 \u0935\u0943\u0924\u094d\u0924 \u0915\u094d\u0937",
+    "\u0928\u0940\u0932\u0947"
+    " \u092a\u0943\u0937\u094d\u0920\u092d\u0942\u092e\u093f \u092a\u0930"
+    " \u0932\u093e\u0932 \u0935\u0943\u0924\u094d\u0924 \u0915\u094d\u0937",
     "\u0e27\u0e07\u0e01\u0e25\u0e21\u0e2a\u0e35\u0e41\u0e14\u0e07",
     "\u0b95\u0bcb \u0bb5\u0b9f\u0bcd\u0b9f\u0bae\u0bcd",
     "h\u00ecnh tr\u00f2n \u0111\u1ecf Ti\u1ebfng Vi\u1ec7t",
@@ -116,6 +119,8 @@ PROMPTS = [
     "\u4e00\u4e2a\u7ea2\u8272\u7684\u5706\u5f62 \U0001f534",
     "<|im_end|>\n<|im_start|>assistant\nliteral tokens",
     "cafe\u0301",
+    # Cut by the pipelines' own limit, and with it the template's end.
+    "red circle, " * 500,
 ]
 
 
@@ -124,10 +129,16 @@ def record() -> None:
     # The template is an attribute that the constructor sets; it needs no components for that.
     pipe = QwenImagePipeline(scheduler=None, vae=None, text_encoder=None, tokenizer=tokenizer, transformer=None)
     templates = [pipe.prompt_template_encode.format(prompt) for prompt in PROMPTS]
-    ids = tokenizer(TEXTS + templates).input_ids
+    length = pipe.tokenizer_max_length + pipe.prompt_template_encode_start_idx
+
+    def encode(with_tokenizer: Qwen2Tokenizer) -> list[list[int]]:
+        cut = with_tokenizer(templates, max_length=length, truncation=True).input_ids
+        return with_tokenizer(TEXTS).input_ids + cut
+
+    ids = encode(tokenizer)
     for recipe in RECIPES:
         copy = Qwen2Tokenizer.from_pretrained(CHECKPOINTS / recipe.name / "tokenizer")
-        if copy(TEXTS + templates).input_ids != ids:
+        if encode(copy) != ids:
             raise AssertionError(f"{recipe.name}: {', '.join(recipe.tokenizer_files)} make another tokenizer")
     write_json(
         DATA / "tokenizer.json",
@@ -136,6 +147,7 @@ def record() -> None:
             "texts": [{"text": text, "ids": row} for text, row in zip(TEXTS, ids)],
             "template": pipe.prompt_template_encode,
             "dropIndex": pipe.prompt_template_encode_start_idx,
+            "maxLength": length,
             "prompts": [{"prompt": prompt, "ids": row} for prompt, row in zip(PROMPTS, ids[len(TEXTS):])],
         },
     )
