@@ -8,12 +8,15 @@ gigabytes=$(awk '/MemTotal/ { print int($2 / 1048576) }' /proc/meminfo)
 jobs=$(nproc)
 [ "$jobs" -le $((gigabytes / 2)) ] || jobs=$((gigabytes / 2 > 0 ? gigabytes / 2 : 1))
 
-options=(--CDLIBTORCH_DIR="${LIBTORCH_DIR:-$root/.libtorch/torch}")
+options=(--directory . --out build/native --CDLIBTORCH_DIR="${LIBTORCH_DIR:-$root/.libtorch/torch}")
+target=()
 case ${1:-addon} in
-    addon) options+=(--target qwen_image_addon) ;;
+    addon) target=(--target qwen_image_addon) ;;
     tests) options+=(--CDQWEN_TESTS=ON --CDQWEN_TOOLS=ON) ;;
     *) die "scripts/build-native.sh $1: unknown; addon or tests" ;;
 esac
 
 cd "$root"
-exec node_modules/.bin/cmake-js build --directory . --out build/native --parallel "$jobs" "${options[@]}"
+# `build` alone configures only an empty folder: other options than the last time would be ignored.
+node_modules/.bin/cmake-js configure "${options[@]}"
+exec node_modules/.bin/cmake-js build "${options[@]}" --parallel "$jobs" "${target[@]}"

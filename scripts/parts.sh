@@ -36,5 +36,7 @@ jest_tests() {
 
 # The last line of a run: N passed, N failed.
 sum_up() {
-    find "$results" -name '*.json' -print0 | xargs -0 node "$root/scripts/sum-tests.mjs" --into "$results.json"
+    local files
+    mapfile -d '' files < <(find "$results" -name '*.json' -print0)
+    node "$root/scripts/sum-tests.mjs" --into "$results.json" "${files[@]}"
 }
