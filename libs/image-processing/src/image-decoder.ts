@@ -5,6 +5,13 @@ import { ImageError } from './image.error.js';
 import type { Pixels } from './pixels.js';
 import { sharp } from './locked-sharp.js';
 
+/** An uploaded file, as it came. */
+export interface ImageFile {
+  /** Its field in the request, for messages. */
+  field: string;
+  bytes: Buffer;
+}
+
 export interface ImageHeader {
   format: ImageFormat;
   /** Sides as a person sees them: EXIF orientation applied. */
@@ -23,19 +30,22 @@ export class ImageDecoder {
    * Type and size, from the header alone: a bomb is refused before it is unpacked.
    * @throws ImageError
    */
-  async readHeader(bytes: Buffer): Promise<ImageHeader> {
-    if (bytes.length === 0) throw new ImageError('INVALID_IMAGE', 'the file is empty');
+  async readHeader({ field, bytes }: ImageFile): Promise<ImageHeader> {
+    if (bytes.length === 0) throw new ImageError('INVALID_IMAGE', field, 'the file is empty');
     const format = sniffFormat(bytes);
-    if (!format) throw new ImageError('UNSUPPORTED_MEDIA_TYPE', 'must be a PNG, JPEG or WebP file; its bytes are none of them');
+    if (!format) {
+      throw new ImageError('UNSUPPORTED_MEDIA_TYPE', field, 'must be a PNG, JPEG or WebP file; its bytes are none of them');
+    }
 
     // Our own limit is checked below, with the size in the message; reading a header allocates no pixels.
-    const metadata = await orInvalid(sharp(bytes, { limitInputPixels: false, pages: 1 }).metadata());
+    const metadata = await orInvalid(field, sharp(bytes, { limitInputPixels: false, pages: 1 }).metadata());
     const { width, height } = metadata.autoOrient;
     const { maxInputPixels } = this.limits;
     if (width * height > maxInputPixels) {
       throw new ImageError(
         'INVALID_IMAGE',
-        `has ${width}x${height} = ${width * height} pixels, at most ${maxInputPixels} are allowed`,
+        field,
+        `has ${width}x${height} = ${width * height} pixels, at most ${maxInputPixels} may come`,
       );
     }
     return { format, width, height };
@@ -45,9 +55,9 @@ export class ImageDecoder {
    * 8-bit RGB in sRGB, upright, alpha composited on white, the first frame of an animation: what a person sees.
    * @throws ImageError
    */
-  async decode(bytes: Buffer): Promise<Pixels> {
-    await this.readHeader(bytes);
-    const decoding = sharp(bytes, {
+  async decode(file: ImageFile): Promise<Pixels> {
+    await this.readHeader(file);
+    const decoding = sharp(file.bytes, {
       // A warning is a picture whose rest libvips would make up.
       failOn: 'warning',
       limitInputPixels: this.limits.maxInputPixels,
@@ -60,16 +70,16 @@ export class ImageDecoder {
       .raw({ depth: 'uchar' })
       .timeout({ seconds: decodeTimeoutS })
       .toBuffer({ resolveWithObject: true });
-    const { data, info } = await orInvalid(decoding);
+    const { data, info } = await orInvalid(file.field, decoding);
     return { width: info.width, height: info.height, channels: 3, data };
   }
 }
 
-async function orInvalid<T>(decoding: Promise<T>): Promise<T> {
+async function orInvalid<T>(field: string, decoding: Promise<T>): Promise<T> {
   try {
     return await decoding;
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n', 1)[0] : String(error);
-    throw new ImageError('INVALID_IMAGE', `cannot be decoded: ${reason}`, { cause: error });
+    throw new ImageError('INVALID_IMAGE', field, `cannot be decoded: ${reason}`, { cause: error });
   }
 }

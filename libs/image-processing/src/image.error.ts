@@ -8,6 +8,8 @@ export class ImageError extends Error {
 
   constructor(
     readonly code: ImageErrorCode,
+    /** The file's field in the request. */
+    readonly field: string,
     message: string,
     options?: ErrorOptions,
   ) {

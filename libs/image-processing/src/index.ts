@@ -1,4 +1,4 @@
-export { ImageDecoder, type ImageHeader } from './image-decoder.js';
+export { ImageDecoder, type ImageFile, type ImageHeader } from './image-decoder.js';
 export { ImageEncoder, type OutputFormat } from './image-encoder.js';
 export { imageFormats, mediaTypes, type ImageFormat } from './image-format.js';
 export { ImageProcessingModule } from './image-processing.module.js';

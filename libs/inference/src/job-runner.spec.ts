@@ -8,7 +8,8 @@ import { jobRequest, newJob } from '../../../test/fixtures/job-request.js';
 import { plainResult, ScriptedEngine } from '../../../test/fixtures/scripted-engine.js';
 
 const software = { name: 'qwen-image-server', version: '1.2.3' };
-const picture = readFileSync(join(__dirname, '../../../test/fixtures/quadrants.png'));
+const bytes = readFileSync(join(__dirname, '../../../test/fixtures/quadrants.png'));
+const picture = { field: 'image', bytes };
 
 function newRunner(engine: ScriptedEngine): JobRunner {
   const decoder = new ImageDecoder({ maxInputPixels: 10_000 });
@@ -34,7 +35,7 @@ describe(JobRunner.name, () => {
   it('draws, encodes and tells what was used', async () => {
     const { images, parameters, timings } = await runner.run(newJob(), never);
     expect(images).toMatchObject([{ seed: 1, width: 16, height: 16, format: 'png' }]);
-    const drawn = await new ImageDecoder({ maxInputPixels: 1000 }).decode(fileOf(images[0]));
+    const drawn = await new ImageDecoder({ maxInputPixels: 1000 }).decode({ field: 'image', bytes: fileOf(images[0]) });
     expect([...new Set(drawn.data)]).toEqual([1]);
     expect(parameters).toEqual({
       prompt: 'a red circle',
@@ -74,7 +75,7 @@ describe(JobRunner.name, () => {
   });
 
   it('asks the engine nothing when the start picture is broken', async () => {
-    const job = newJob({ kind: 'image-to-image', imageFile: picture.subarray(0, 200) });
+    const job = newJob({ kind: 'image-to-image', imageFile: { field: 'image', bytes: bytes.subarray(0, 200) } });
     await expect(runner.run(job, never)).rejects.toMatchObject({ code: 'INVALID_IMAGE' });
     expect(engine.requests).toHaveLength(0);
   });

@@ -1,5 +1,5 @@
 import type { GenerateRequest, Progress } from '@app/engine';
-import type { ImageFormat, OutputFormat } from '@app/image-processing';
+import type { ImageFile, ImageFormat, OutputFormat } from '@app/image-processing';
 import { randomUUID } from 'node:crypto';
 
 export type JobKind = 'text-to-image' | 'image-to-image';
@@ -9,7 +9,7 @@ export interface JobRequest {
   kind: JobKind;
   /** The engine's part; the start picture is still a file, decoded when the job's turn comes. */
   generate: Omit<GenerateRequest, 'image'>;
-  imageFile: Buffer | null;
+  imageFile: ImageFile | null;
   output: OutputFormat & { metadata: boolean };
 }
 

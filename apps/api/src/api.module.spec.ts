@@ -1,0 +1,124 @@
+import { InferenceService } from '@app/inference';
+import request from 'supertest';
+import { startTestApi, type TestApi } from '../../../test/fixtures/test-api.js';
+import { ApiModule } from './api.module.js';
+
+describe(ApiModule.name, () => {
+  let api: TestApi;
+  beforeEach(async () => (api = await startTestApi()));
+  afterEach(() => api.app.close());
+  const server = () => request(api.app.getHttpServer());
+
+  it('tells what is served, and no path of this machine', async () => {
+    const response = await server().get('/info').expect(200);
+    expect(response.body).toEqual({
+      name: 'qwen-image-server',
+      version: '1.2.3',
+      model: { id: 'demo', class: 'QwenImagePipeline', dtype: 'float32', parameters: 8_430_000, sha256: 'ab'.repeat(32) },
+      device: { type: 'cpu', name: 'a processor', threads: 2 },
+      runtime: { node: process.versions.node, libtorch: '2.13.0', cuda: null },
+      routes: ['/text-to-image', '/image-to-image'],
+      defaults: { width: 256, height: 256, num_inference_steps: 20, true_cfg_scale: 4, negative_prompt: ' ' },
+      limits: expect.objectContaining({ sizeMultiple: 16, minSteps: 2, minSide: 32, maxSide: 4096, maxImages: 4 }),
+    });
+    expect(response.text).not.toContain('/models');
+  });
+
+  it('has no info before a model was loaded', async () => {
+    api.engine.become({ state: 'loading', model: null, retryAfterS: 5 });
+    const response = await server().get('/info').expect(503);
+    expect(response.headers['retry-after']).toBe('5');
+  });
+
+  it('is healthy, live, ready and started', async () => {
+    await server()
+      .get('/health')
+      .expect(200, /"status":"ok"/);
+    await server().get('/health/live').expect(200);
+    await server().get('/health/ready').expect(200);
+    await server().get('/health/startup').expect(200);
+  });
+
+  it.each(['loading', 'restarting', 'failed'] as const)('is live, not healthy and not ready while %s', async (state) => {
+    api.engine.become({ state, retryAfterS: 4, readySince: null });
+    const health = await server().get('/health').expect(503);
+    expect(health.body).toMatchObject({ status: state, engine: { state } });
+    expect(health.headers['retry-after']).toBe('4');
+    const ready = await server().get('/health/ready').expect(503);
+    expect(ready.headers['retry-after']).toBe('4');
+    await server().get('/health/live').expect(200);
+  });
+
+  it('is draining after the first signal', async () => {
+    await api.app.get(InferenceService).drain(0);
+    await server()
+      .get('/health')
+      .expect(503, /"status":"draining"/);
+    const response = await server().post('/text-to-image').send({ prompt: 'x' }).expect(503);
+    expect(response.body).toMatchObject({ error: { code: 'ENGINE_UNAVAILABLE', message: 'the server is stopping' } });
+  });
+
+  it('answers a wrong path in the one shape, with the request id', async () => {
+    const response = await server().get('/inpaint').set('x-request-id', 'mine').expect(404);
+    expect(response.body).toEqual({
+      error: {
+        code: 'NOT_FOUND',
+        type: 'invalid_request_error',
+        message: 'there is no GET /inpaint',
+        param: null,
+        request_id: 'mine',
+      },
+    });
+    expect(response.headers).toMatchObject({ 'x-request-id': 'mine', 'x-should-retry': 'false' });
+  });
+
+  it.each([
+    ['get', '/text-to-image', 'POST'],
+    ['delete', '/health', 'GET, HEAD'],
+    ['post', '/info', 'GET, HEAD'],
+  ] as const)('answers 405 to %s %s', async (method, path, allow) => {
+    const response = await server()[method](path).expect(405);
+    expect(response.body).toMatchObject({ error: { code: 'METHOD_NOT_ALLOWED' } });
+    expect(response.headers['allow']).toBe(allow);
+  });
+
+  it('serves its own description, with the bounds that hold here', async () => {
+    const { body } = await server().get('/openapi.json').expect(200);
+    expect(body).toMatchObject({ openapi: '3.1.0', info: { title: 'qwen-image-server', version: '1.2.3' } });
+    expect(Object.keys((body as { paths: object }).paths).sort()).toEqual([
+      '/health',
+      '/health/live',
+      '/health/ready',
+      '/health/startup',
+      '/image-to-image',
+      '/info',
+      '/text-to-image',
+    ]);
+    const { TextToImageDto, ImageToImageDto } = (body as { components: { schemas: Record<string, unknown> } }).components.schemas;
+    expect(TextToImageDto).toMatchObject({
+      required: ['prompt'],
+      properties: {
+        prompt: { minLength: 1, maxLength: 32000 },
+        width: { minimum: 32, maximum: 4096, multipleOf: 16, default: 256 },
+        num_inference_steps: { minimum: 2, maximum: 200, default: 20 },
+        seed: { maximum: Number.MAX_SAFE_INTEGER },
+      },
+    });
+    expect(ImageToImageDto).toMatchObject({ properties: { prompt: {}, strength: { exclusiveMinimum: 0, maximum: 1 } } });
+    const responses = (body as { paths: Record<string, { post: { responses: object } }> }).paths['/text-to-image']?.post
+      .responses;
+    expect(Object.keys(responses ?? {}).sort()).toEqual(
+      ['200', '400', '405', '406', '413', '415', '422', '429', '499', '500', '503'].sort(),
+    );
+    await server()
+      .get('/docs')
+      .expect(200, /swagger/i);
+  });
+
+  it('serves no description when it is switched off', async () => {
+    const closed = await startTestApi('docs.enabled=false');
+    await request(closed.app.getHttpServer()).get('/openapi.json').expect(404);
+    await request(closed.app.getHttpServer()).get('/docs').expect(404);
+    await closed.app.close();
+  });
+});

@@ -1,0 +1,48 @@
+import type { EngineErrorCode } from '@app/engine';
+import type { ImageErrorCode } from '@app/image-processing';
+import type { ServiceErrorCode } from '@app/inference';
+
+/** Every code that an answer may carry. A checkpoint that cannot be loaded stops the start and never reaches a client. */
+export type ErrorCode = ServiceErrorCode | ImageErrorCode | Exclude<EngineErrorCode, 'INVALID_MODEL'>;
+
+export type ErrorType = 'invalid_request_error' | 'rate_limit_error' | 'server_error';
+
+export interface ErrorAnswer {
+  status: number;
+  type: ErrorType;
+  /** False: the same request would fail again, and clients are told not to try. */
+  retry: boolean;
+  description: string;
+}
+
+function badRequest(status: number, description: string): ErrorAnswer {
+  return { status, type: 'invalid_request_error', retry: false, description };
+}
+
+function serverError(status: number, retry: boolean, description: string): ErrorAnswer {
+  return { status, type: 'server_error', retry, description };
+}
+
+export const errorAnswers: Readonly<Record<ErrorCode, ErrorAnswer>> = {
+  INVALID_ARGUMENT: badRequest(400, 'wrong fields, or a body that cannot be parsed; all faults are in details'),
+  UNSUPPORTED_BY_MODEL: badRequest(400, 'the loaded checkpoint cannot do this'),
+  NOT_FOUND: badRequest(404, 'there is no such route'),
+  METHOD_NOT_ALLOWED: badRequest(405, 'the route has other methods, told in Allow'),
+  NOT_ACCEPTABLE: badRequest(406, 'nothing that Accept allows can be made, or output_format contradicts it'),
+  PAYLOAD_TOO_LARGE: badRequest(413, 'the body or a file has too many bytes'),
+  UNSUPPORTED_MEDIA_TYPE: badRequest(415, 'the body, or a file by its bytes, is of another type'),
+  INVALID_IMAGE: badRequest(422, 'the file is empty, truncated, broken, or has too many pixels'),
+  REQUEST_TOO_LARGE: badRequest(422, 'this size and count can never fit the device'),
+  QUEUE_FULL: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    description: 'too many requests wait already; with Retry-After',
+  },
+  CANCELLED: serverError(499, false, 'the client has gone'),
+  INTERNAL: serverError(500, true, 'an error of the service itself; the log has it under the request id'),
+  NUMERICAL_FAILURE: serverError(500, false, 'the model gave NaN or Inf; the message names the stage'),
+  ENGINE_UNAVAILABLE: serverError(503, true, 'the engine is loading, restarting or stopping; with Retry-After'),
+  OUT_OF_MEMORY: serverError(503, true, 'the device could not hold this request just now'),
+  INTERRUPTED: serverError(503, true, 'the server stopped while the request was waiting or running; with Retry-After'),
+};

@@ -1,0 +1,54 @@
+import { currentRequestId } from '@app/observability';
+import { Catch, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import type { Application, Request, Response } from 'express';
+import { allowedMethods } from './allowed-methods.js';
+import { errorAnswers } from './error-answers.js';
+import type { ErrorResponse } from './error.response.js';
+import { toKnownError, type KnownError } from './known-error.js';
+
+/** Every error's way out: the only place that knows which code is which status. */
+@Catch()
+export class ErrorFilter implements ExceptionFilter {
+  private readonly logger = new Logger(ErrorFilter.name);
+
+  constructor(private readonly adapter: HttpAdapterHost) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<Request>();
+    const response = http.getResponse<Response>();
+    const known = this.orMethodNotAllowed(toKnownError(error), request, response);
+    const { status, type, retry } = errorAnswers[known.code];
+    if (status >= 500)
+      this.logger.error(`${known.code}: ${known.message}`, known.code === 'INTERNAL' ? stackOf(error) : undefined);
+
+    if (response.headersSent) {
+      // The answer has begun: cutting it short is the only way left to say that it is not whole.
+      response.destroy();
+      return;
+    }
+    if (!retry) response.setHeader('x-should-retry', 'false');
+    if (known.retryAfterS !== undefined) response.setHeader('Retry-After', String(known.retryAfterS));
+    const { code, message, param, faults } = known;
+    const details = faults.length > 0 ? { details: [...faults] } : {};
+    const body: ErrorResponse = { error: { code, type, message, param, ...details, request_id: currentRequestId() ?? '' } };
+    response.status(status).json(body);
+  }
+
+  private orMethodNotAllowed(known: KnownError, request: Request, response: Response): KnownError {
+    if (known.code !== 'NOT_FOUND') return known;
+    const methods = allowedMethods(this.adapter.httpAdapter.getInstance<Application>(), request.path);
+    if (methods.length === 0) return { ...known, message: `there is no ${request.method} ${request.path}` };
+    response.setHeader('Allow', methods.join(', '));
+    return {
+      ...known,
+      code: 'METHOD_NOT_ALLOWED',
+      message: `${request.path} takes ${methods.join(', ')}, not ${request.method}`,
+    };
+  }
+}
+
+function stackOf(error: unknown): string | undefined {
+  return error instanceof Error ? error.stack : String(error);
+}

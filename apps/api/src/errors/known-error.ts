@@ -1,0 +1,62 @@
+import { EngineError } from '@app/engine';
+import { ImageError } from '@app/image-processing';
+import type { FieldFault } from '@app/inference';
+import { ServiceError } from '@app/inference';
+import { HttpException } from '@nestjs/common';
+import type { ErrorCode } from './error-answers.js';
+
+/** An error in the words of an answer. */
+export interface KnownError {
+  code: ErrorCode;
+  message: string;
+  param: string | null;
+  faults: readonly FieldFault[];
+  retryAfterS: number | undefined;
+}
+
+/** Whoever threw it: the service, the engine, the image decoder, Express' body parser or Nest itself. */
+export function toKnownError(error: unknown): KnownError {
+  if (error instanceof ServiceError) {
+    const { code, message, faults, retryAfterS } = error;
+    return { code, message, param: faults[0]?.field ?? null, faults, retryAfterS };
+  }
+  if (error instanceof ImageError) {
+    const { code, field, message } = error;
+    return { ...known(code, `${field}: ${message}`), param: field, faults: [{ field, message }] };
+  }
+  if (error instanceof EngineError && error.code !== 'INVALID_MODEL' && error.code !== 'INTERNAL') {
+    return known(error.code, error.message);
+  }
+  return fromHttp(error) ?? known('INTERNAL', 'an internal error; the log has it under this request id');
+}
+
+function known(code: ErrorCode, message: string): KnownError {
+  return { code, message, param: null, faults: [], retryAfterS: undefined };
+}
+
+const codeOfStatus: Readonly<Record<number, ErrorCode>> = {
+  400: 'INVALID_ARGUMENT',
+  404: 'NOT_FOUND',
+  413: 'PAYLOAD_TOO_LARGE',
+  415: 'UNSUPPORTED_MEDIA_TYPE',
+};
+
+/** By `type` of the body parser's errors: https://github.com/expressjs/body-parser/tree/v2.2.0#errors */
+const parserErrors: Readonly<Record<string, { code: ErrorCode; message: string }>> = {
+  'request.aborted': { code: 'CANCELLED', message: 'the client has gone' },
+  'entity.verify.failed': { code: 'INVALID_ARGUMENT', message: 'the body is not valid UTF-8' },
+};
+
+function fromHttp(error: unknown): KnownError | null {
+  if (!(error instanceof Error)) return null;
+  const parserError = parserErrors[parserType(error) ?? parserType(error.cause) ?? ''];
+  if (parserError) return known(parserError.code, parserError.message);
+  const status: unknown = error instanceof HttpException ? error.getStatus() : 'status' in error ? error.status : null;
+  const code = codeOfStatus[Number(status)];
+  return code ? known(code, error.message) : null;
+}
+
+/** Nest wraps some of the parser's errors, and keeps them as the cause. */
+function parserType(error: unknown): string | null {
+  return error instanceof Error && 'type' in error ? String(error.type) : null;
+}

@@ -1,0 +1,134 @@
+import { imageFormats, mediaTypes, type ImageFormat } from '@app/image-processing';
+import type { JobTimings, Outcome } from '@app/inference';
+import { StreamableFile } from '@nestjs/common';
+import { ApiProperty } from '@nestjs/swagger';
+import { Readable } from 'node:stream';
+
+export class DrawnImage {
+  @ApiProperty({ type: String, format: 'byte', description: 'the file in base64' })
+  b64_json: string;
+
+  @ApiProperty({ type: 'integer', description: 'draws this image again, alone' })
+  seed: number;
+
+  @ApiProperty({ type: 'integer' })
+  width: number;
+
+  @ApiProperty({ type: 'integer' })
+  height: number;
+
+  @ApiProperty({ enum: imageFormats })
+  format: ImageFormat;
+}
+
+export class AnswerWarning {
+  @ApiProperty({ type: String, example: 'PROMPT_TRUNCATED' })
+  code: string;
+
+  @ApiProperty({ type: String, example: 'prompt' })
+  field: string;
+
+  @ApiProperty({ type: String })
+  message: string;
+}
+
+export class AnswerTimings {
+  @ApiProperty({ type: 'number' })
+  queue_ms: number;
+
+  @ApiProperty({ type: 'number' })
+  encode_ms: number;
+
+  @ApiProperty({ type: 'number' })
+  denoise_ms: number;
+
+  @ApiProperty({ type: 'number' })
+  decode_ms: number;
+
+  @ApiProperty({ type: 'number', description: 'from the request to the encoded files' })
+  total_ms: number;
+}
+
+export class ImageResponse {
+  @ApiProperty({ type: String, format: 'uuid' })
+  id: string;
+
+  @ApiProperty({ type: 'integer', description: 'seconds since the epoch' })
+  created: number;
+
+  @ApiProperty({ type: String, example: 'demo' })
+  model: string;
+
+  @ApiProperty({ type: [DrawnImage] })
+  images: DrawnImage[];
+
+  @ApiProperty({ type: 'object', additionalProperties: true, description: 'every field as it was used, defaults resolved' })
+  parameters: Record<string, unknown>;
+
+  @ApiProperty({ type: [AnswerWarning], description: 'what was cut or changed, and why' })
+  warnings: AnswerWarning[];
+
+  @ApiProperty({ type: AnswerTimings })
+  timings: AnswerTimings;
+}
+
+export function bytesAnswer({ result }: Outcome): StreamableFile {
+  const [image] = result.images;
+  if (!image) throw new Error('a job completed without an image');
+  return new StreamableFile(image.bytes, { type: mediaTypes[image.format] });
+}
+
+/**
+ * An ImageResponse as a stream: base64 needs no escaping, so the files are put between the rest in pieces. JSON.stringify
+ * of 20 MB would hold up the event loop, and every other request, for a good part of a second.
+ */
+export function jsonAnswer(outcome: Outcome, model: string): StreamableFile {
+  const pieces = jsonPieces(outcome, model);
+  const length = pieces.reduce(
+    (sum, piece) => sum + (typeof piece === 'string' ? Buffer.byteLength(piece) : base64Length(piece)),
+    0,
+  );
+  return new StreamableFile(Readable.from(encodePieces(pieces)), { type: 'application/json; charset=utf-8', length });
+}
+
+/** Text as it is, files as bytes that are still to be encoded. */
+function jsonPieces({ job, result }: Outcome, model: string): (string | Buffer)[] {
+  const { images, parameters, warnings, timings } = result;
+  const head = JSON.stringify({ id: job.id, created: Math.floor(job.createdAt / 1000), model });
+  const tail = JSON.stringify({ parameters, warnings, timings: timingsOf(timings) });
+  const files = images.flatMap(({ bytes, seed, width, height, format }, index) => [
+    `${index === 0 ? '' : ','}{"b64_json":"`,
+    bytes,
+    `",${JSON.stringify({ seed, width, height, format }).slice(1)}`,
+  ]);
+  return [`${head.slice(0, -1)},"images":[`, ...files, `],${tail.slice(1)}`];
+}
+
+/** A multiple of 3, so that the pieces' base64 is the whole's. */
+const pieceBytes = 3 * 65536;
+
+function* encodePieces(pieces: readonly (string | Buffer)[]): Generator<Buffer> {
+  for (const piece of pieces) {
+    if (typeof piece === 'string') yield Buffer.from(piece);
+    else {
+      for (let at = 0; at < piece.length; at += pieceBytes) {
+        yield Buffer.from(piece.toString('base64', at, at + pieceBytes), 'latin1');
+      }
+    }
+  }
+}
+
+function base64Length({ length }: Buffer): number {
+  return 4 * Math.ceil(length / 3);
+}
+
+function timingsOf({ queueMs, encodeMs, denoiseMs, decodeMs, totalMs }: JobTimings): AnswerTimings {
+  const round = (ms: number) => Math.round(ms * 10) / 10;
+  return {
+    queue_ms: round(queueMs),
+    encode_ms: round(encodeMs),
+    denoise_ms: round(denoiseMs),
+    decode_ms: round(decodeMs),
+    total_ms: round(totalMs),
+  };
+}

@@ -1,0 +1,73 @@
+import { configTokens, type LimitsConfig } from '@app/config';
+import { EngineClient, type ModelInfo } from '@app/engine';
+import { ImageDecoder, type ImageFile, type ImageFormat } from '@app/image-processing';
+import { engineUnavailable, type JobRequest } from '@app/inference';
+import { Inject, Injectable } from '@nestjs/common';
+import { randomInt } from 'node:crypto';
+import { invalidFields } from '../fields/invalid-fields.js';
+import type { ImageToImageDto } from './image-to-image.dto.js';
+import { sizeLikeInput, type Size } from './picture-size.js';
+import type { TextToImageDto } from './text-to-image.dto.js';
+
+const defaults = { strength: 0.6, maxSequenceLength: 512, quality: 90 };
+/** Random seeds stay short enough to be read out; given ones may be as large as the contract says. */
+const randomSeeds = 2 ** 32;
+
+/** Fields that are right → the request with every default resolved. */
+@Injectable()
+export class RequestResolver {
+  constructor(
+    private readonly engine: EngineClient,
+    private readonly decoder: ImageDecoder,
+    @Inject(configTokens.limits) private readonly limits: LimitsConfig,
+  ) {}
+
+  textToImage(dto: TextToImageDto, format: ImageFormat): JobRequest {
+    const model = this.model();
+    return { ...this.common(dto, model, format, givenSize(dto) ?? model.defaults), kind: 'text-to-image', imageFile: null };
+  }
+
+  /** @throws ImageError when the file's header is already wrong */
+  async imageToImage(dto: ImageToImageDto, format: ImageFormat, imageFile: ImageFile): Promise<JobRequest> {
+    const model = this.model();
+    const header = await this.decoder.readHeader(imageFile);
+    const size = givenSize(dto) ?? this.inputSize(header, model);
+    const common = this.common(dto, model, format, size);
+    const generate = { ...common.generate, strength: dto.strength ?? defaults.strength };
+    return { ...common, generate, kind: 'image-to-image', imageFile };
+  }
+
+  private common(dto: TextToImageDto, model: ModelInfo, format: ImageFormat, { width, height }: Size) {
+    return {
+      generate: {
+        prompt: dto.prompt,
+        negativePrompt: dto.negative_prompt ?? model.defaults.negativePrompt,
+        width,
+        height,
+        numInferenceSteps: dto.num_inference_steps ?? model.defaults.numInferenceSteps,
+        trueCfgScale: dto.true_cfg_scale ?? model.defaults.trueCfgScale,
+        seed: dto.seed ?? randomInt(randomSeeds),
+        numImages: dto.num_images ?? 1,
+        maxSequenceLength: dto.max_sequence_length ?? defaults.maxSequenceLength,
+      },
+      output: { format, quality: dto.output_quality ?? defaults.quality, metadata: dto.output_metadata ?? true },
+    };
+  }
+
+  private inputSize(input: Size, model: ModelInfo): Size {
+    const size = sizeLikeInput(input, model, this.limits);
+    if (size) return size;
+    const message = `is ${input.width}x${input.height}, and no picture of that shape is within the limits; give width and height`;
+    throw invalidFields([{ field: 'image', message }]);
+  }
+
+  private model(): ModelInfo {
+    const status = this.engine.status();
+    if (!status.model) throw engineUnavailable(status);
+    return status.model;
+  }
+}
+
+function givenSize({ width, height }: TextToImageDto): Size | null {
+  return width !== undefined && height !== undefined ? { width, height } : null;
+}

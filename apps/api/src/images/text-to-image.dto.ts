@@ -1,0 +1,129 @@
+import { imageFormats, type ImageFormat } from '@app/image-processing';
+import { also, boolean, choice, got, integer, number, text, type ExtraRule } from '../fields/field-rules.js';
+import { Field } from '../fields/field.decorator.js';
+
+const multipleOfModels: ExtraRule<number> = {
+  check: (value, { model: { sizeMultiple } }) =>
+    value % sizeMultiple === 0 ? null : `must be a multiple of ${sizeMultiple}${got(value)}`,
+  schema: ({ model: { sizeMultiple } }) => ({ multipleOf: sizeMultiple }),
+};
+
+const withinPixels: ExtraRule<number> = {
+  check: (width, { limits: { maxPixels } }, { height }) =>
+    typeof height === 'number' && width * height > maxPixels
+      ? `times height must be at most ${maxPixels} pixels, got ${width}x${height} = ${width * height}`
+      : null,
+};
+
+const enoughForScheduler: ExtraRule<number> = {
+  check: (steps, { model: { minSteps } }) =>
+    steps < minSteps ? `must be at least ${minSteps}: the model's scheduler (shift_terminal) cannot do ${steps}` : null,
+  schema: ({ model: { minSteps } }) => ({ minimum: minSteps }),
+};
+
+const oneWhenBytes: ExtraRule<number> = {
+  check: (count, { answer }) =>
+    answer.bytes && count > 1 ? `must be 1 when Accept asks for image bytes; application/json can hold ${count}` : null,
+};
+
+const notForPng: ExtraRule<number> = {
+  check: (_quality, { answer }, { output_format: format = answer.format }) =>
+    format === 'png' ? 'is for jpeg and webp: png keeps every pixel' : null,
+};
+
+const side = (): ReturnType<typeof integer> =>
+  also(
+    integer(
+      ({ limits }) => limits.minSide,
+      ({ limits }) => limits.maxSide,
+    ),
+    multipleOfModels,
+  );
+
+/** The last image's seed is the largest: seed + num_images - 1. */
+function maxSeed(numImages: unknown): number {
+  const count = Number.isSafeInteger(numImages) && Number(numImages) > 0 ? Number(numImages) : 1;
+  return Number.MAX_SAFE_INTEGER - (count - 1);
+}
+
+/** Body of POST /text-to-image. Names are diffusers' own. */
+export class TextToImageDto {
+  @Field(
+    { rule: text(1, ({ limits }) => limits.maxPromptChars), required: true },
+    { type: String, example: 'a red circle on a blue background' },
+  )
+  prompt: string;
+
+  @Field(
+    { rule: text(0, ({ limits }) => limits.maxPromptChars) },
+    { type: String, description: "default: the model's; a single space when it has none" },
+  )
+  negative_prompt?: string;
+
+  @Field(
+    { rule: also(side(), withinPixels), pairedWith: 'height' },
+    { type: 'integer', description: "with height or not at all; default: the model's" },
+  )
+  width?: number;
+
+  @Field({ rule: side(), pairedWith: 'width' }, { type: 'integer', description: 'with width or not at all' })
+  height?: number;
+
+  @Field(
+    {
+      rule: also(
+        integer(1, ({ limits }) => limits.maxSteps),
+        enoughForScheduler,
+      ),
+    },
+    { type: 'integer', description: "default: the model's" },
+  )
+  num_inference_steps?: number;
+
+  @Field(
+    { rule: number(1, 20) },
+    { type: 'number', description: "1 switches guidance off: one transformer pass a step; default: the model's" },
+  )
+  true_cfg_scale?: number;
+
+  @Field(
+    { rule: integer(0, (_context, { num_images }) => maxSeed(num_images)) },
+    { type: 'integer', format: 'int64', description: 'random when absent; always echoed. Image k is drawn with seed + k' },
+  )
+  seed?: number;
+
+  @Field(
+    {
+      rule: also(
+        integer(1, ({ limits }) => limits.maxImages),
+        oneWhenBytes,
+      ),
+    },
+    { type: 'integer', default: 1 },
+  )
+  num_images?: number;
+
+  @Field(
+    { rule: integer(1, 1024) },
+    { type: 'integer', default: 512, description: 'tokens of the prompt that are used; the answer warns of a cut' },
+  )
+  max_sequence_length?: number;
+
+  @Field({ rule: choice(...imageFormats) }, { enum: imageFormats, default: 'png' })
+  output_format?: ImageFormat;
+
+  @Field({ rule: also(integer(1, 100), notForPng) }, { type: 'integer', default: 90, description: 'jpeg and webp only' })
+  output_quality?: number;
+
+  @Field(
+    { rule: boolean() },
+    {
+      type: 'boolean',
+      default: true,
+      description:
+        'prompt and parameters inside the file, as JSON in dc:description (in PNG also as text "parameters"); ' +
+        'a JPEG cuts prompts that its packet of 64 KB cannot hold, and says "truncated"',
+    },
+  )
+  output_metadata?: boolean;
+}

@@ -1,0 +1,44 @@
+import { configTokens, type LimitsConfig, type ModelConfig } from '@app/config';
+import { EngineClient } from '@app/engine';
+import { engineUnavailable, SOFTWARE, type Software } from '@app/inference';
+import { Controller, Get, Inject } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiErrors } from '../errors/error.response.js';
+import { InfoResponse } from './info.response.js';
+
+@ApiTags('info')
+@Controller('info')
+export class InfoController {
+  constructor(
+    private readonly engine: EngineClient,
+    @Inject(configTokens.model) private readonly config: Pick<ModelConfig, 'name'>,
+    @Inject(configTokens.limits) private readonly limits: LimitsConfig,
+    @Inject(SOFTWARE) private readonly software: Software,
+  ) {}
+
+  @Get()
+  @ApiOperation({ summary: 'What is served, with which defaults and limits', operationId: 'getInfo' })
+  @ApiOkResponse({ type: InfoResponse })
+  @ApiErrors('METHOD_NOT_ALLOWED', 'ENGINE_UNAVAILABLE')
+  info(): InfoResponse {
+    const status = this.engine.status();
+    const { model } = status;
+    if (!model) throw engineUnavailable(status);
+    const { device, defaults, dtype, parameters, sha256, sizeMultiple, minSteps } = model;
+    return {
+      ...this.software,
+      model: { id: this.config.name, class: model.class, dtype, parameters, sha256 },
+      device: { type: device.type, name: device.name, threads: device.threads },
+      runtime: { node: process.versions.node, libtorch: model.libtorch, cuda: model.cuda },
+      routes: ['/text-to-image', '/image-to-image'],
+      defaults: {
+        width: defaults.width,
+        height: defaults.height,
+        num_inference_steps: defaults.numInferenceSteps,
+        true_cfg_scale: defaults.trueCfgScale,
+        negative_prompt: defaults.negativePrompt,
+      },
+      limits: { sizeMultiple, minSteps, ...this.limits },
+    };
+  }
+}

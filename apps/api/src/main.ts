@@ -1,0 +1,75 @@
+import { ConfigError, loadConfig, type AppConfig } from '@app/config';
+import { EngineClient, type EngineStatus } from '@app/engine';
+import { InferenceService } from '@app/inference';
+import { createLogger, createNestLogger } from '@app/observability';
+import { NestFactory } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { join } from 'node:path';
+import { ApiModule } from './api.module.js';
+import { configureApp } from './configure-app.js';
+import { Shutdown } from './shutdown.js';
+import { readSoftware } from './software.js';
+
+// dist/apps/api/src/main.js
+const projectRoot = join(__dirname, '../../../..');
+const hostPath = join(__dirname, '../../engine-host/src/main.js');
+/** A second signal sooner than this is the same one, sent to a whole process group and by a parent too. */
+const secondSignalMs = 1000;
+
+function readConfig(): AppConfig {
+  const argv = process.argv.slice(2);
+  const isTerminal = process.stdout.isTTY;
+  try {
+    const loaded = loadConfig({ argv, env: process.env, cwd: process.cwd(), projectRoot, isTerminal });
+    if (loaded.kind === 'config') return loaded.config;
+    process.stdout.write(loaded.text);
+    process.exit(0);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  }
+}
+
+function onSignals(shutdown: Shutdown): void {
+  let first: number | null = null;
+  const stop = () => {
+    if (first !== null && performance.now() - first >= secondSignalMs) process.exit(1);
+    first ??= performance.now();
+    void shutdown.run().then(() => process.exit(0));
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}
+
+async function main(): Promise<void> {
+  const config = readConfig();
+  const software = readSoftware(projectRoot);
+  const logger = createLogger(config.logging);
+  const nestLogger = createNestLogger(logger);
+  const app = await NestFactory.create<NestExpressApplication>(
+    ApiModule.forRoot({ config, software, hostPath, engineLog: logger }),
+    { logger: nestLogger, bodyParser: false, abortOnError: false },
+  );
+  configureApp(app, logger, config, software);
+
+  const engine = app.get(EngineClient);
+  const shutdown = new Shutdown(app, app.get(InferenceService), engine);
+  onSignals(shutdown);
+  engine.onChange(({ state, error }: EngineStatus) => {
+    // Only a first load fails for good: nothing was ever served, and the engine has logged why.
+    if (state === 'failed') void shutdown.run().then(() => process.exit(1));
+    else if (state === 'restarting') logger.log('warn', 'the engine is restarting', { reason: error?.message });
+  });
+
+  const { host, port } = config.server;
+  await app.listen(port, host);
+  logger.log('info', `listening on ${await app.getUrl()}`, { context: 'http' });
+  engine.start();
+}
+
+main().catch((error: unknown) => {
+  const reason = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`the server cannot start: ${reason}\n`);
+  process.exit(1);
+});
