@@ -58,6 +58,13 @@ Checkpoint Checkpoint::open_file(const std::string& path) {
   return checkpoint;
 }
 
+Checkpoint Checkpoint::of(std::map<std::string, at::Tensor> tensors) {
+  Checkpoint checkpoint;
+  checkpoint.origin_ = "memory";
+  checkpoint.tensors_ = std::move(tensors);
+  return checkpoint;
+}
+
 void Checkpoint::add_file(const std::string& path,
                           const std::function<std::string(const std::string&)>& rename) {
   const auto file = SafetensorsFile::open(path);
@@ -74,12 +81,13 @@ struct Weights::State {
   at::ScalarType dtype;
   at::Device device;
   std::set<std::string> taken;
-  std::vector<std::string> faults;
+  std::vector<Missing> missing;
+  std::vector<std::string> mismatches;
   int64_t parameters = 0;
 };
 
 Weights::Weights(Checkpoint checkpoint, at::ScalarType dtype, at::Device device)
-    : state_(std::make_shared<State>(State{std::move(checkpoint), dtype, device, {}, {}, 0})) {}
+    : state_(std::make_shared<State>(State{std::move(checkpoint), dtype, device, {}, {}, {}, 0})) {}
 
 Weights::Weights(std::shared_ptr<State> state, std::string prefix)
     : state_(std::move(state)), prefix_(std::move(prefix)) {}
@@ -96,18 +104,18 @@ const at::Tensor* Weights::take(std::string_view name, at::IntArrayRef shape) co
   const std::string full = prefix_ + std::string(name);
   const auto found = state_->checkpoint.tensors().find(full);
   if (found == state_->checkpoint.tensors().end()) {
-    state_->faults.push_back("missing: " + full);
+    state_->missing.push_back({full, shape.vec()});
     return nullptr;
   }
   state_->taken.insert(full);
   const at::Tensor& stored = found->second;
   if (stored.sizes() != shape) {
-    state_->faults.push_back(
+    state_->mismatches.push_back(
         c10::str("wrong shape: ", full, " is ", stored.sizes(), ", expected ", shape));
     return nullptr;
   }
   if (!at::isFloatingType(stored.scalar_type())) {
-    state_->faults.push_back(c10::str("wrong dtype: ", full, " is ", stored.scalar_type()));
+    state_->mismatches.push_back(c10::str("wrong dtype: ", full, " is ", stored.scalar_type()));
     return nullptr;
   }
   state_->parameters += stored.numel();
@@ -128,9 +136,11 @@ at::Tensor Weights::get_stored(std::string_view name, at::IntArrayRef shape) con
 at::ScalarType Weights::dtype() const { return state_->dtype; }
 at::Device Weights::device() const { return state_->device; }
 int64_t Weights::parameters() const { return state_->parameters; }
+const std::vector<Weights::Missing>& Weights::missing() const { return state_->missing; }
 
 void Weights::finish(const std::function<bool(const std::string&)>& unused) const {
-  std::vector<std::string> faults = state_->faults;
+  std::vector<std::string> faults = state_->mismatches;
+  for (const Missing& tensor : state_->missing) faults.push_back("missing: " + tensor.name);
   for (const auto& [name, tensor] : state_->checkpoint.tensors()) {
     if (!state_->taken.contains(name) && !(unused && unused(name)))
       faults.push_back("left over: " + name);

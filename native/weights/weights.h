@@ -24,6 +24,8 @@ class Checkpoint final {
                          const std::function<std::string(const std::string&)>& rename = {});
   // One file, as it is.
   static Checkpoint open_file(const std::string& path);
+  // Tensors that are in memory already.
+  static Checkpoint of(std::map<std::string, at::Tensor> tensors);
 
   const std::string& origin() const { return origin_; }
   const std::map<std::string, at::Tensor>& tensors() const& { return tensors_; }
@@ -57,6 +59,13 @@ class Weights final {
   at::ScalarType dtype() const;
   at::Device device() const;
   int64_t parameters() const;  // elements taken so far
+
+  struct Missing {
+    std::string name;
+    std::vector<int64_t> shape;
+  };
+  // What was asked for and is not there.
+  const std::vector<Missing>& missing() const;
 
   // Throws EngineError(InvalidModel) that lists every missing, mis-shaped and left-over name. Names
   // for which `unused` is true are parts of the checkpoint that the engine knows and has no use
