@@ -8,4 +8,6 @@ generator=()
 cmake -S "$root" -B "$root/build/asan" "${generator[@]}" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
     -DLIBTORCH_DIR="${LIBTORCH_DIR:-$root/.libtorch/torch}" -DQWEN_TESTS=ON -DSANITIZE=address,undefined >&2
 cmake --build "$root/build/asan" --parallel 2 >&2
+# Without it, undefined behaviour is a line in the log of a test that passes.
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 exec ctest --test-dir "$root/build/asan" --output-on-failure --no-tests=error
