@@ -14,7 +14,11 @@ export function createLogger(logging: AppConfig['logging'], output: NodeJS.Writa
   return createWinstonLogger({
     levels,
     level: logging.level,
-    format: format.combine(gatherFields(), logging.format === 'json' ? jsonLine : prettyLine),
+    format: format.combine(
+      ...(logging.level === 'debug' ? [] : [withoutChatter()]),
+      gatherFields(),
+      logging.format === 'json' ? jsonLine : prettyLine,
+    ),
     transports: [new transports.Stream({ stream: output })],
   });
 }
@@ -23,6 +27,10 @@ export function createLogger(logging: AppConfig['logging'], output: NodeJS.Writa
 export function createNestLogger(logger: Logger): LoggerService {
   return WinstonModule.createLogger({ instance: logger });
 }
+
+/** Nest tells each module and route of a start: news only to who looks for it. */
+const chatty: readonly unknown[] = ['InstanceLoader', 'RoutesResolver', 'RouterExplorer', 'NestFactory'];
+const withoutChatter = format((info) => (info.level === 'info' && chatty.includes(info['context']) ? false : info));
 
 /** Adds time and context, and makes every field plain data. */
 const gatherFields = format((info) => {
@@ -42,7 +50,8 @@ function symbolFields(info: Logform.TransformableInfo): Record<symbol, unknown> 
   return Object.fromEntries(Object.getOwnPropertySymbols(info).map((symbol) => [symbol, info[symbol]]));
 }
 
-const jsonLine = format.json();
+// Fields are plain data by now, in the order in which a person reads them: no serializer that sorts.
+const jsonLine = format.printf((info) => JSON.stringify(info));
 
 const prettyLine = format.combine(
   format.colorize(),

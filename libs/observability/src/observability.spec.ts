@@ -148,6 +148,24 @@ describe(createLogger.name, () => {
     ]);
   });
 
+  it('tells what Nest says of its start only at debug', () => {
+    const [atInfo, atDebug] = (['info', 'debug'] as const).map((level) => {
+      const log = capture();
+      const nest = createNestLogger(createLogger({ level, format: 'json' }, log.output));
+      nest.log('mapped', 'RouterExplorer');
+      nest.error('broken', undefined, 'InstanceLoader');
+      return log.lines().map((line) => line['message']);
+    });
+    expect(atInfo).toEqual(['broken']);
+    expect(atDebug).toEqual(['mapped', 'broken']);
+  });
+
+  it('begins a line with time, level and message', () => {
+    const log = capture();
+    createLogger({ level: 'info', format: 'json' }, log.output).info('m', { a: 1n, context: 'C' });
+    expect(log.text()).toMatch(/^\{"timestamp":"[^"]+","level":"info","message":"m","a":"1","context":"C"\}\n$/);
+  });
+
   it('writes an error with its code and its cause', () => {
     const log = capture();
     const error = Object.assign(new Error('outer', { cause: new Error('inner') }), { code: 'OUT_OF_MEMORY' });
