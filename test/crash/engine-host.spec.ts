@@ -47,14 +47,14 @@ describe('EngineClient with the real host', () => {
     expect(await open(demo)).toMatchObject({ error: null, state: 'ready' });
   }
 
-  function open(folder: string): Promise<EngineStatus> {
+  function open(folder: string, args: string[] = []): Promise<EngineStatus> {
     pids = [];
     const log: EngineLog = {
       log: (_level, message, fields) => {
         if (message === 'engine host started') pids.push(Number(fields?.['pid']));
       },
     };
-    engine = new EngineClient({ host: { path: hostEntry }, folder, load, specialTokens: 'allow' }, log);
+    engine = new EngineClient({ host: { path: hostEntry, args }, folder, load, specialTokens: 'allow' }, log);
     const settled = reach(({ state }) => state === 'ready' || state === 'failed');
     engine.start();
     return settled;
@@ -104,6 +104,12 @@ describe('EngineClient with the real host', () => {
       restarts: 0,
       error: { code: 'INVALID_MODEL', message: '/nowhere/model: no such folder' },
     });
+  });
+
+  it('says that the addon is missing, once', async () => {
+    const status = await open(demo, ['/nowhere/addon']);
+    const message = expect.stringContaining('/nowhere/addon');
+    expect(status).toMatchObject({ state: 'failed', restarts: 0, error: { code: 'ENGINE_UNAVAILABLE', message } });
   });
 
   it('ends the host in mid-run when it is told to stop', async () => {

@@ -3,8 +3,8 @@ import type { EngineLog } from './engine.log.js';
 import type { FromHost, HostFailure, SpecialTokens, ToHost } from './engine.messages.js';
 import type { EngineState, EngineStatus } from './engine.status.js';
 import type { DeviceStats, LoadOptions, ModelInfo } from './engine.types.js';
-import { HostProcess, type HostEntry, type HostExit } from './host-process.js';
-import { RestartPolicy, type RestartLimits } from './restart-policy.js';
+import { HostProcess, type HostEntry, type HostExit } from './host/host-process.js';
+import { RestartPolicy, type RestartLimits } from './host/restart-policy.js';
 
 export interface EngineOptions {
   host: HostEntry;

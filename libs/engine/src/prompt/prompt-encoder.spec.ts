@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { SpecialTokens } from './engine.messages.js';
+import type { SpecialTokens } from '../engine.messages.js';
 import { PromptEncoder } from './prompt-encoder.js';
 import { textToImageTemplate } from './prompt-templates.js';
 import { loadTokenizer, type Tokenizer } from './tokenizer.js';
 
-const root = join(__dirname, '../../..');
+const root = join(__dirname, '../../../..');
 const goldens = JSON.parse(readFileSync(join(root, 'test/golden/data/tokenizer.json'), 'utf8')) as {
   template: string;
   dropIndex: number;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadTokenizer, type Tokenizer } from './tokenizer.js';
 
-const root = join(__dirname, '../../..');
+const root = join(__dirname, '../../../..');
 const demo = join(root, 'models/demo/tokenizer');
 const goldens = JSON.parse(readFileSync(join(root, 'test/golden/data/tokenizer.json'), 'utf8')) as {
   texts: { text: string; ids: number[] }[];

@@ -1,6 +1,6 @@
-import { EngineError } from './engine.error.js';
-import type { SpecialTokens } from './engine.messages.js';
-import type { EngineWarning } from './engine.types.js';
+import { EngineError } from '../engine.error.js';
+import type { SpecialTokens } from '../engine.messages.js';
+import type { EngineWarning } from '../engine.types.js';
 import { picturePlaceholders, type PromptTemplate } from './prompt-templates.js';
 import type { Tokenizer } from './tokenizer.js';
 

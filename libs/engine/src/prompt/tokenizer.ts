@@ -1,5 +1,5 @@
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
-import { invalidModel } from './json-file.js';
+import { invalidModel } from '../checkpoint/json-file.js';
 import { readTokenizerDefinition } from './tokenizer-files.js';
 
 /** Text to token ids, equal to transformers' Qwen2Tokenizer. */

@@ -1,8 +1,8 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { EngineLog } from './engine.log.js';
-import type { FromHost, ToHost } from './engine.messages.js';
+import type { EngineLog } from '../engine.log.js';
+import type { FromHost, ToHost } from '../engine.messages.js';
 import { LineSplitter } from './line-splitter.js';
 
 export interface HostExit {

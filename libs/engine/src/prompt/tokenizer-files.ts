@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { invalidModel, isJsonObject, readModelJson, readModelText, type JsonObject } from './json-file.js';
+import { invalidModel, isJsonObject, readModelJson, readModelText, type JsonObject } from '../checkpoint/json-file.js';
 
 /** The parts of tokenizer.json that byte-level BPE is made of, in that file's own form. */
 export interface TokenizerDefinition extends JsonObject {

@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { EngineError } from './engine.error.js';
+import { EngineError } from '../engine.error.js';
 
 export type JsonObject = Record<string, unknown>;
 

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ModelInfo } from './engine.types.js';
+import type { ModelInfo } from '../engine.types.js';
 import { invalidModel, readModelJson } from './json-file.js';
-import type { NativeModelInfo } from './binding.js';
+import type { NativeModelInfo } from '../binding.js';
 
 const fileName = 'generation_defaults.json';
 const maxFileBytes = 64 * 1024;

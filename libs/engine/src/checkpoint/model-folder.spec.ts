@@ -1,12 +1,12 @@
 import { cp, mkdtemp, open, rename, rm, symlink, unlink, writeFile, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { NativeModelInfo } from './binding.js';
+import type { NativeModelInfo } from '../binding.js';
 import { readGenerationDefaults, resolveDefaults } from './generation-defaults.js';
 import { fingerprintModelFolder } from './model-fingerprint.js';
 import { readModelClass } from './model-folder.js';
 
-const demo = join(__dirname, '../../../models/demo');
+const demo = join(__dirname, '../../../../models/demo');
 
 let parent: string;
 let folder: string;
