@@ -90,7 +90,7 @@ export interface ModelInfo {
   /** `_class_name` of model_index.json. */
   class: string;
   dtype: Dtype;
-  /** Parameters held by the engine: unused parts (vision tower, lm_head, time convolutions) are not counted. */
+  /** Elements of all tensors in the folder, used by the engine or not. */
   parameters: number;
   /** Fingerprint of the folder, see `fingerprintModelFolder`. */
   sha256: string;

@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs';
+import { Client } from '../e2e/client.js';
+import { Server } from '../e2e/server.js';
+
+const requests = process.env.QWEN_SLOW === 'short' ? 200 : 2000;
+const warmUp = 50;
+const limitBytesPerRequest = 20_000;
+
+function residentBytes(pid: number): number {
+  const [, kilobytes] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  if (!kilobytes) throw new Error(`process ${pid} has no VmRSS`);
+  return Number(kilobytes) * 1024;
+}
+
+/** Slope of the least-squares line through (0, y0), (1, y1), … */
+function slope(values: readonly number[]): number {
+  const meanX = (values.length - 1) / 2;
+  const meanY = values.reduce((sum, value) => sum + value, 0) / values.length;
+  let covariance = 0;
+  let variance = 0;
+  values.forEach((value, x) => {
+    covariance += (x - meanX) * (value - meanY);
+    variance += (x - meanX) ** 2;
+  });
+  return covariance / variance;
+}
+
+describe('soak', () => {
+  let server: Server;
+  beforeAll(async () => (server = await Server.ready()));
+  afterAll(() => server.stop());
+
+  it(
+    `${requests} requests one after another leave the host's memory where it was`,
+    async () => {
+      const client = new Client(server);
+      const host = server.hostPid();
+      const resident: number[] = [];
+      for (let seed = 0; seed < requests; seed++) {
+        const answer = await client.postJson({ prompt: 'a red circle on a blue background', seed });
+        expect(answer.status).toBe(200);
+        await answer.arrayBuffer();
+        if (seed >= warmUp) resident.push(residentBytes(host));
+      }
+      expect(server.hostPid()).toBe(host);
+      const growth = slope(resident);
+      console.log(`host memory: ${growth.toFixed(0)} bytes a request over requests ${warmUp} to ${requests}`);
+      expect(growth).toBeLessThan(limitBytesPerRequest);
+    },
+    requests * 10_000,
+  );
+});
