@@ -2,7 +2,7 @@
 # ESLint, Prettier and clang-format over everything; changes nothing. With --fix, writes what can be put right.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
-cd "$root"
+cd "$root" || exit 1
 
 clang_format_major=14 # versions lay code out differently; this one is the project's
 failed=0
