@@ -109,8 +109,18 @@ async function measure(model, dtype, values) {
       ...['--prompt-ids', model.promptIds, '--negative-ids', model.negativeIds],
     ]);
     say(`${path.basename(model.folder)} ${dtype}, round ${round + 1}: through HTTP`);
-    const http = await timePictureOverHttp({ root, model, dtype, prompt, threads: values.threads, repeat: Number(values.repeat) });
-    ours.push({ seconds: { ...engine.seconds, http_picture: http.seconds }, memory: { ...engine.memory, host: http.hostPeak, server: http.serverPeak } });
+    const http = await timePictureOverHttp({
+      root,
+      model,
+      dtype,
+      prompt,
+      threads: values.threads,
+      repeat: Number(values.repeat),
+    });
+    ours.push({
+      seconds: { ...engine.seconds, http_picture: http.seconds },
+      memory: { ...engine.memory, host: http.hostPeak, server: http.serverPeak },
+    });
     if (!values['compare-diffusers']) continue;
     say(`${path.basename(model.folder)} ${dtype}, round ${round + 1}: diffusers`);
     const diffusers = await runJson(referencePython(), [path.join(root, 'test/bench/diffusers_bench.py'), ...common]);
@@ -130,7 +140,11 @@ function printTable({ model, dtype, ours, theirs }, setting) {
     const name = stage === 'http_picture' ? 'picture through HTTP (diffusers: in Python)' : stage.replaceAll('_', ' ');
     row(`${name}, ms`, ours.seconds[stage], theirs?.seconds[stage], ms);
   }
-  for (const [name, key] of [['peak memory', 'peak'], ['peak anonymous', 'peakAnonymous'], ['peak mapped', 'peakMapped']]) {
+  for (const [name, key] of [
+    ['peak memory', 'peak'],
+    ['peak anonymous', 'peakAnonymous'],
+    ['peak mapped', 'peakMapped'],
+  ]) {
     row(`${name}, MB`, ours.memory[key], theirs?.memory[key], mb);
   }
   console.log(`| engine host of the service, peak, MB | ${mb(ours.memory.host)} | – | – |`);
@@ -143,7 +157,9 @@ if (values['real-geometry']) {
   const folder = path.join(root, 'build/real-geometry');
   if (!existsSync(path.join(folder, 'model_index.json'))) {
     say('making a checkpoint of the released layer sizes …');
-    const made = spawnSync(referencePython(), [path.join(root, 'test/bench/make_real_geometry.py'), folder], { stdio: 'inherit' });
+    const made = spawnSync(referencePython(), [path.join(root, 'test/bench/make_real_geometry.py'), folder], {
+      stdio: 'inherit',
+    });
     if (made.status !== 0) throw new Error('make_real_geometry.py failed');
   }
   models.push(await describe(folder));

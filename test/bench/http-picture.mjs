@@ -20,7 +20,12 @@ function freePort() {
 
 function request(port, method, route, body) {
   return new Promise((resolve, reject) => {
-    const outgoing = http.request({ port, method, path: route, headers: { 'content-type': 'application/json', accept: 'image/png' } });
+    const outgoing = http.request({
+      port,
+      method,
+      path: route,
+      headers: { 'content-type': 'application/json', accept: 'image/png' },
+    });
     outgoing.on('error', reject);
     outgoing.on('response', (response) => {
       const chunks = [];
@@ -64,8 +69,23 @@ function childOf(pid) {
 /** Median seconds of a picture (PNG bytes) from a server of its own, and the peaks of its two processes in bytes. */
 export async function timePictureOverHttp({ root, model, dtype, prompt, threads, repeat }) {
   const port = await freePort();
-  const settings = ['--port', port, '--model', model.folder, '--device', 'cpu', '--dtype', dtype, '--set', `model.threads=${threads}`, '--log-level', 'error'];
-  const server = spawn('node', [path.join(root, 'dist/apps/api/src/main.js'), ...settings.map(String)], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const settings = [
+    '--port',
+    port,
+    '--model',
+    model.folder,
+    '--device',
+    'cpu',
+    '--dtype',
+    dtype,
+    '--set',
+    `model.threads=${threads}`,
+    '--log-level',
+    'error',
+  ];
+  const server = spawn('node', [path.join(root, 'dist/apps/api/src/main.js'), ...settings.map(String)], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
   try {
     await untilReady(port, server);
     const body = JSON.stringify({
@@ -85,7 +105,11 @@ export async function timePictureOverHttp({ root, model, dtype, prompt, threads,
       if (i > 0) seconds.push((performance.now() - started) / 1000);
     }
     seconds.sort((a, b) => a - b);
-    return { seconds: seconds[Math.floor(seconds.length / 2)], hostPeak: peakBytes(childOf(server.pid)), serverPeak: peakBytes(server.pid) };
+    return {
+      seconds: seconds[Math.floor(seconds.length / 2)],
+      hostPeak: peakBytes(childOf(server.pid)),
+      serverPeak: peakBytes(server.pid),
+    };
   } finally {
     const ended = new Promise((resolve) => server.once('exit', resolve));
     if (server.exitCode === null) {
