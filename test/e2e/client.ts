@@ -1,0 +1,100 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { eventually, type Server } from './server.js';
+
+export interface Picture {
+  width: number;
+  height: number;
+  /** RGB */
+  data: Buffer;
+}
+
+export interface ImageAnswer {
+  id: string;
+  images: { b64_json: string; seed: number; width: number; height: number; format: string }[];
+  parameters: Record<string, unknown>;
+  warnings: { code: string; field: string; message: string }[];
+}
+
+export interface ErrorBody {
+  code: string;
+  message: string;
+  param: string | null;
+  details?: { field: string; message: string }[];
+}
+
+/** Few steps of a small picture: a second's work. */
+export const small = { prompt: 'a red circle', seed: 1, width: 64, height: 64, num_inference_steps: 4 };
+
+export function fixture(name: string): Buffer {
+  return readFileSync(join(__dirname, '../fixtures', name));
+}
+
+export async function pictureOf(file: Buffer): Promise<Picture> {
+  const { data, info } = await sharp(file).toColourspace('srgb').removeAlpha().raw().toBuffer({ resolveWithObject: true });
+  return { width: info.width, height: info.height, data };
+}
+
+/** The routes as a client sees them. */
+export class Client {
+  constructor(private readonly server: Server) {}
+
+  get(path: string): Promise<Response> {
+    return fetch(`${this.server.url}${path}`);
+  }
+
+  postJson(body: object | string | Buffer, headers: Record<string, string> = {}): Promise<Response> {
+    return fetch(`${this.server.url}/text-to-image`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: typeof body === 'string' ? body : Buffer.isBuffer(body) ? new Uint8Array(body) : JSON.stringify(body),
+    });
+  }
+
+  postForm(fields: Record<string, unknown>, image: Buffer): Promise<Response> {
+    const form = new FormData();
+    for (const [name, value] of Object.entries(fields)) form.set(name, String(value));
+    form.set('image', new Blob([new Uint8Array(image)]), 'image');
+    return fetch(`${this.server.url}/image-to-image`, { method: 'POST', body: form });
+  }
+
+  /** Waits until so many jobs run and wait. */
+  async queueIs(wanted: { running: number; pending?: number }): Promise<void> {
+    await eventually(`the queue is ${JSON.stringify(wanted)}`, async () => {
+      const { queue } = (await (await this.get('/health')).json()) as { queue: { running: number; pending: number } };
+      return queue.running === wanted.running && queue.pending === (wanted.pending ?? queue.pending);
+    });
+  }
+
+  /** Pictures of a text-to-image request that must go well. */
+  async draw(fields: object): Promise<Picture[]> {
+    return picturesOf(await answerOf(await this.postJson(fields)));
+  }
+
+  /** The picture of an image-to-image request that must go well. */
+  async redraw(fields: Record<string, unknown>, image: Buffer): Promise<Picture> {
+    return firstOf(await picturesOf(await answerOf(await this.postForm(fields, image))));
+  }
+}
+
+export async function answerOf(response: Response): Promise<ImageAnswer> {
+  const text = await response.text();
+  if (response.status !== 200) throw new Error(`${response.status} ${text}`);
+  return JSON.parse(text) as ImageAnswer;
+}
+
+export async function errorOf(response: Response): Promise<ErrorBody & { status: number }> {
+  const { error } = (await response.json()) as { error: ErrorBody };
+  return { ...error, status: response.status };
+}
+
+export function picturesOf({ images }: ImageAnswer): Promise<Picture[]> {
+  return Promise.all(images.map(({ b64_json }) => pictureOf(Buffer.from(b64_json, 'base64'))));
+}
+
+export function firstOf(pictures: readonly Picture[]): Picture {
+  const [first] = pictures;
+  if (!first) throw new Error('no picture came');
+  return first;
+}
