@@ -33,7 +33,8 @@ export class Server {
     if (!existsSync(mainPath)) throw new Error('the server is not built: npm run build:ts');
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('QWEN_')));
     // Numbers depend on dtype and thread count; the goldens were recorded with these.
-    const fixed = ['--port', '0', '--device', 'cpu', '--dtype', 'float32', '--set', 'model.threads=2'];
+    const port = args.includes('--port') ? [] : ['--port', '0'];
+    const fixed = [...port, '--device', 'cpu', '--dtype', 'float32', '--set', 'model.threads=2'];
     this.child = spawn(process.execPath, [mainPath, ...fixed, ...args], {
       cwd: projectRoot,
       env,

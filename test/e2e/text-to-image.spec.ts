@@ -85,7 +85,6 @@ describe('POST /text-to-image', () => {
       );
     const [cutA, cutB] = await send(512);
     expect(cutA?.warnings).toMatchObject([{ code: 'PROMPT_TRUNCATED', field: 'prompt' }]);
-    expect(cutA?.images[0]?.b64_json === undefined).toBe(false);
     const [a, b] = await send(1024);
     expect([a?.warnings, b?.warnings]).toEqual([[], []]);
     const pixels = async (answer: typeof a) => (answer ? firstOf(await picturesOf(answer)).data : Buffer.alloc(0));
