@@ -139,6 +139,14 @@ describe('the end', () => {
     expect(await server.ended).toMatchObject({ code: 0 });
   });
 
+  it('comes in the middle of a load too', async () => {
+    const server = await Server.listening();
+    await server.logged(/^engine host started/);
+    const host = server.hostPid();
+    expect(await server.stop()).toMatchObject({ code: 0 });
+    expect(isRunning(host)).toBe(false);
+  });
+
   it('comes at once with a second signal that is not the first one’s echo', async () => {
     const server = await Server.ready();
     const host = server.hostPid();
