@@ -13,6 +13,7 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -31,7 +32,16 @@ struct Options {
   int64_t width = 256, height = 256, steps = 20, repeat = 3;
   double cfg = 4.0;
   std::vector<int64_t> prompt_ids, negative_ids;
+  std::set<std::string> stages = {"text_encoder", "transformer", "vae_encode", "vae_decode",
+                                  "picture"};
 };
+
+std::set<std::string> parse_names(const std::string& text) {
+  std::set<std::string> names;
+  std::istringstream stream(text);
+  for (std::string name; std::getline(stream, name, ',');) names.insert(name);
+  return names;
+}
 
 std::vector<int64_t> parse_ids(const std::string& text) {
   std::vector<int64_t> ids;
@@ -52,6 +62,7 @@ Options parse(int argc, char** argv) {
       {"--steps", [&](const auto& v) { options.steps = std::stoll(v); }},
       {"--cfg", [&](const auto& v) { options.cfg = std::stod(v); }},
       {"--repeat", [&](const auto& v) { options.repeat = std::stoll(v); }},
+      {"--stages", [&](const auto& v) { options.stages = parse_names(v); }},
       {"--prompt-ids", [&](const auto& v) { options.prompt_ids = parse_ids(v); }},
       {"--negative-ids", [&](const auto& v) { options.negative_ids = parse_ids(v); }},
   };
@@ -125,14 +136,18 @@ class Bench final {
         {"vae_decode", [this] { vae_->decode(latents_, nullptr, [] {}); }},
     };
     double first = 0;
-    for (const auto& [name, stage] : stages) first += timed(stage);
+    for (const auto& [name, stage] : stages) {
+      if (options_.stages.contains(name)) first += timed(stage);
+    }
     // Mapped pages are paid for by the first use of each weight, so loading alone says little.
     seconds["load_first_forward"] = seconds["load"] + first;
-    for (const auto& [name, stage] : stages) seconds[name] = median(stage);
+    for (const auto& [name, stage] : stages) {
+      if (options_.stages.contains(name)) seconds[name] = median(stage);
+    }
     text_.reset();
     transformer_.reset();
     vae_.reset();
-    seconds["picture"] = picture();
+    if (options_.stages.contains("picture")) seconds["picture"] = picture();
     return seconds;
   }
 

@@ -13,6 +13,7 @@
 
 #include "errors/error.h"
 #include "weights/json.h"
+#include "weights/pages.h"
 
 namespace qwen::weights {
 namespace {
@@ -166,6 +167,12 @@ at::Tensor SafetensorsFile::tensor(const std::string& name) const {
   auto owner = shared_from_this();
   return at::from_blob(
       data, entry.shape, [owner](void*) {}, at::TensorOptions(entry.dtype));
+}
+
+void SafetensorsFile::drop_pages(const at::Tensor& tensor) const {
+  const auto* begin = static_cast<const uint8_t*>(tensor.storage().data());
+  if (begin >= bytes_ && begin < bytes_ + size_)
+    drop_mapped_pages(begin, tensor.storage().nbytes());
 }
 
 }  // namespace qwen::weights

@@ -29,6 +29,10 @@ class SafetensorsFile final : public std::enable_shared_from_this<SafetensorsFil
   // Its memory is read-only. A tensor that is misaligned for its dtype is copied.
   at::Tensor tensor(const std::string& name) const;
 
+  // Gives back the resident pages behind a tensor of this file, if it is one of its mapping; they
+  // are read again when touched.
+  void drop_pages(const at::Tensor& tensor) const;
+
  private:
   struct Entry {
     at::ScalarType dtype;

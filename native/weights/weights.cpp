@@ -1,5 +1,6 @@
 #include "weights/weights.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/StringUtil.h>
 
@@ -7,6 +8,7 @@
 
 #include "errors/error.h"
 #include "weights/json.h"
+#include "weights/pages.h"
 
 namespace qwen::weights {
 
@@ -68,12 +70,17 @@ Checkpoint Checkpoint::of(std::map<std::string, at::Tensor> tensors) {
 void Checkpoint::add_file(const std::string& path,
                           const std::function<std::string(const std::string&)>& rename) {
   const auto file = SafetensorsFile::open(path);
+  files_.push_back(file);
   for (const std::string& stored : file->names()) {
     const std::string name = rename ? rename(stored) : stored;
     if (!tensors_.emplace(name, file->tensor(stored)).second) {
       errors::throw_invalid_model(path + ": tensor '" + stored + "' is there twice");
     }
   }
+}
+
+void Checkpoint::drop_pages(const at::Tensor& tensor) const {
+  for (const auto& file : files_) file->drop_pages(tensor);
 }
 
 struct Weights::State {
@@ -123,7 +130,20 @@ const at::Tensor* Weights::take(std::string_view name, at::IntArrayRef shape) co
 }
 
 at::Tensor Weights::get(std::string_view name, at::IntArrayRef shape) const {
-  return get_stored(name, shape).to(at::TensorOptions(state_->device).dtype(state_->dtype));
+  return bring(get_stored(name, shape));
+}
+
+at::Tensor Weights::bring(const at::Tensor& stored, at::MemoryFormat format) const {
+  const auto options = at::TensorOptions(state_->device).dtype(state_->dtype);
+  if (stored.options().dtype() == options.dtype() && state_->device.is_cpu() &&
+      stored.is_contiguous(format)) {
+    return stored;
+  }
+  at::Tensor brought = at::empty(stored.sizes(), options.memory_format(format));
+  if (state_->device.is_cpu()) advise_huge_pages(brought.const_data_ptr(), brought.nbytes());
+  brought.copy_(stored);
+  state_->checkpoint.drop_pages(stored);
+  return brought;
 }
 
 at::Tensor Weights::get_stored(std::string_view name, at::IntArrayRef shape) const {

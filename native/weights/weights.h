@@ -29,13 +29,15 @@ class Checkpoint final {
 
   const std::string& origin() const { return origin_; }
   const std::map<std::string, at::Tensor>& tensors() const& { return tensors_; }
-  void tensors() && = delete;  // the map would die with the temporary
+  void tensors() && = delete;                       // the map would die with the temporary
+  void drop_pages(const at::Tensor& tensor) const;  // see SafetensorsFile
 
  private:
   void add_file(const std::string& path,
                 const std::function<std::string(const std::string&)>& rename);
 
   std::string origin_;
+  std::vector<std::shared_ptr<const SafetensorsFile>> files_;
   std::map<std::string, at::Tensor> tensors_;
 };
 
@@ -55,6 +57,11 @@ class Weights final {
   at::Tensor get(std::string_view name, at::IntArrayRef shape) const;
   // In the dtype it is stored in, on the CPU: for tables of which only few rows are read.
   at::Tensor get_stored(std::string_view name, at::IntArrayRef shape) const;
+  // A stored tensor, or a part of one, in the scope's dtype, on its device and in this memory
+  // format. Once it has been copied, its mapped pages are given back: they can be read again, and
+  // no longer count as memory.
+  at::Tensor bring(const at::Tensor& stored,
+                   at::MemoryFormat format = at::MemoryFormat::Contiguous) const;
 
   at::ScalarType dtype() const;
   at::Device device() const;

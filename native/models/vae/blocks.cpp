@@ -16,8 +16,7 @@ Conv::Conv(const weights::Weights& w, const Shape& shape)
     stored =
         w.get_stored("weight", {shape.out, shape.in, shape.taps, k, k}).select(2, shape.taps - 1);
   }
-  weight_ = stored.to(at::TensorOptions(w.device()).dtype(w.dtype()), /*non_blocking=*/false,
-                      /*copy=*/false, at::MemoryFormat::ChannelsLast);
+  weight_ = w.bring(stored, at::MemoryFormat::ChannelsLast);
   bias_ = w.get("bias", {shape.out});
 }
 
