@@ -184,7 +184,7 @@ RECIPES = (
         ),
         tie_word_embeddings=True,
         tokenizer_files=VOCAB_AND_MERGES + ("tokenizer_config.json",),
-        prompt="",
+        prompt=" ",
         grid=(5, 2),
         timestep=0.5,
         size=(32, 64),
