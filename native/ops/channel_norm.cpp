@@ -13,14 +13,14 @@ inline void channel_norm_pixel(T* out, const T* x, const T* gamma, int64_t chann
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t c = 0; c < channels; ++c) {
-    const float value = static_cast<float>(x[c]);
+    const float value = load(x + c);
     sum += value * value;
   }
   const float length = std::max(std::sqrt(sum), 1e-12f);
 #pragma omp simd
   for (int64_t c = 0; c < channels; ++c) {
-    const float normed = round_to(static_cast<float>(x[c]) / length, x);
-    out[c] = static_cast<T>(round_to(normed * factor, x) * static_cast<float>(gamma[c]));
+    const float normed = round_to(load(x + c) / length, x);
+    store(out + c, round_to(normed * factor, x) * load(gamma + c));
   }
 }
 
@@ -31,8 +31,8 @@ QWEN_VECTOR_CLONES void channel_norm_pixels(float* out, const float* x, const fl
   }
 }
 
-QWEN_VECTOR_CLONES void channel_norm_pixels(c10::BFloat16* out, const c10::BFloat16* x,
-                                            const c10::BFloat16* gamma, int64_t pixels,
+QWEN_VECTOR_CLONES void channel_norm_pixels(BFloat16Bits* out, const BFloat16Bits* x,
+                                            const BFloat16Bits* gamma, int64_t pixels,
                                             int64_t channels, float factor) {
   for (int64_t p = 0; p < pixels; ++p) {
     channel_norm_pixel(out + p * channels, x + p * channels, gamma, channels, factor);
@@ -59,12 +59,12 @@ at::Tensor channel_norm(const at::Tensor& x, const at::Tensor& gamma, bool silu)
     out = at::empty_like(input);
     dispatch_dtype(input, [&](auto* type) {
       using T = std::remove_pointer_t<decltype(type)>;
-      at::parallel_for(
-          0, input.numel() / channels, grain_rows(channels), [&](int64_t begin, int64_t end) {
-            channel_norm_pixels(out.mutable_data_ptr<T>() + begin * channels,
-                                input.const_data_ptr<T>() + begin * channels,
-                                gamma.const_data_ptr<T>(), end - begin, channels, factor);
-          });
+      at::parallel_for(0, input.numel() / channels, grain_rows(channels),
+                       [&](int64_t begin, int64_t end) {
+                         channel_norm_pixels(mutable_data_of<T>(out) + begin * channels,
+                                             data_of<T>(input) + begin * channels,
+                                             data_of<T>(gamma), end - begin, channels, factor);
+                       });
     });
   }
   return silu ? at::silu_(out) : out;

@@ -2,9 +2,10 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
-#include <c10/util/BFloat16.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
+#include <bit>
 #include <cstdint>
 
 // One build serves old and new processors: the loops are compiled for each level and chosen at load
@@ -19,17 +20,37 @@
 
 namespace qwen::ops {
 
-// Rounds a float32 result to the dtype the reference would have stored it in.
+// A bfloat16 value in a loop: its bits. c10::BFloat16's conversions keep the compiler from
+// vectorizing.
+using BFloat16Bits = uint16_t;
+
+inline float load(const float* x) { return *x; }
+inline float load(const BFloat16Bits* x) {
+  return std::bit_cast<float>(static_cast<uint32_t>(*x) << 16);
+}
+
+// Rounds a float32 result to the dtype the reference would have stored it in; to the nearest, ties
+// to even.
 inline float round_to(float value, const float*) { return value; }
-inline float round_to(float value, const c10::BFloat16*) {
-  return static_cast<float>(c10::BFloat16(value));
+inline float round_to(float value, const BFloat16Bits*) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  const uint32_t rounded = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000;
+  return value != value ? value : std::bit_cast<float>(rounded);  // the sum would carry a NaN away
+}
+
+inline void store(float* out, float value) { *out = value; }
+inline void store(BFloat16Bits* out, float value) {
+  // Of a NaN the quiet bit must survive the cut.
+  const uint32_t bits =
+      std::bit_cast<uint32_t>(round_to(value, out)) | (value != value ? 0x400000 : 0);
+  *out = static_cast<BFloat16Bits>(bits >> 16);
 }
 
 inline bool has_cpu_loop(const at::Tensor& x) {
   return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
 }
 
-// Calls body(float*) or body(BFloat16*): the argument only names the type.
+// Calls body(float*) or body(BFloat16Bits*): the argument only names the type.
 template <typename Body>
 void dispatch_dtype(const at::Tensor& x, const Body& body) {
   if (x.scalar_type() == at::kFloat) {
@@ -37,8 +58,19 @@ void dispatch_dtype(const at::Tensor& x, const Body& body) {
   } else {
     TORCH_CHECK(x.scalar_type() == at::kBFloat16, "float32 or bfloat16 expected, got ",
                 x.scalar_type());
-    body(static_cast<c10::BFloat16*>(nullptr));
+    body(static_cast<BFloat16Bits*>(nullptr));
   }
+}
+
+template <typename T>
+const T* data_of(const at::Tensor& x) {
+  TORCH_CHECK(x.element_size() == sizeof(T), "tensors of one loop must have one dtype");
+  return static_cast<const T*>(x.const_data_ptr());
+}
+template <typename T>
+T* mutable_data_of(const at::Tensor& x) {
+  TORCH_CHECK(x.element_size() == sizeof(T), "tensors of one loop must have one dtype");
+  return static_cast<T*>(x.mutable_data_ptr());
 }
 
 // Rows are handed to threads in pieces of about this many elements.

@@ -13,20 +13,20 @@ inline void layer_norm_modulate_row(T* out, const T* x, const T* shift, const T*
                                     float eps) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < dim; ++i) sum += static_cast<float>(x[i]);
+  for (int64_t i = 0; i < dim; ++i) sum += load(x + i);
   const float mean = sum / static_cast<float>(dim);
   float squares = 0;
 #pragma omp simd reduction(+ : squares)
   for (int64_t i = 0; i < dim; ++i) {
-    const float centred = static_cast<float>(x[i]) - mean;
+    const float centred = load(x + i) - mean;
     squares += centred * centred;
   }
   const float inverse = 1.0f / std::sqrt(squares / static_cast<float>(dim) + eps);
 #pragma omp simd
   for (int64_t i = 0; i < dim; ++i) {
-    const float normed = round_to((static_cast<float>(x[i]) - mean) * inverse, x);
-    const float factor = round_to(1.0f + static_cast<float>(scale[i]), x);
-    out[i] = static_cast<T>(round_to(normed * factor, x) + static_cast<float>(shift[i]));
+    const float normed = round_to((load(x + i) - mean) * inverse, x);
+    const float factor = round_to(1.0f + load(scale + i), x);
+    store(out + i, round_to(normed * factor, x) + load(shift + i));
   }
 }
 
@@ -34,8 +34,8 @@ template <typename T>
 inline void add_gated_row(T* x, const T* gate, const T* y, int64_t dim) {
 #pragma omp simd
   for (int64_t i = 0; i < dim; ++i) {
-    const float gated = round_to(static_cast<float>(gate[i]) * static_cast<float>(y[i]), x);
-    x[i] = static_cast<T>(static_cast<float>(x[i]) + gated);
+    const float gated = round_to(load(gate + i) * load(y + i), x);
+    store(x + i, load(x + i) + gated);
   }
 }
 
@@ -47,9 +47,9 @@ QWEN_VECTOR_CLONES void layer_norm_modulate_rows(float* out, const float* x, con
   }
 }
 
-QWEN_VECTOR_CLONES void layer_norm_modulate_rows(c10::BFloat16* out, const c10::BFloat16* x,
-                                                 const c10::BFloat16* shift,
-                                                 const c10::BFloat16* scale, int64_t rows,
+QWEN_VECTOR_CLONES void layer_norm_modulate_rows(BFloat16Bits* out, const BFloat16Bits* x,
+                                                 const BFloat16Bits* shift,
+                                                 const BFloat16Bits* scale, int64_t rows,
                                                  int64_t dim, float eps) {
   for (int64_t r = 0; r < rows; ++r) {
     layer_norm_modulate_row(out + r * dim, x + r * dim, shift, scale, dim, eps);
@@ -61,8 +61,8 @@ QWEN_VECTOR_CLONES void add_gated_rows(float* x, const float* gate, const float*
   for (int64_t r = 0; r < rows; ++r) add_gated_row(x + r * dim, gate, y + r * dim, dim);
 }
 
-QWEN_VECTOR_CLONES void add_gated_rows(c10::BFloat16* x, const c10::BFloat16* gate,
-                                       const c10::BFloat16* y, int64_t rows, int64_t dim) {
+QWEN_VECTOR_CLONES void add_gated_rows(BFloat16Bits* x, const BFloat16Bits* gate,
+                                       const BFloat16Bits* y, int64_t rows, int64_t dim) {
   for (int64_t r = 0; r < rows; ++r) add_gated_row(x + r * dim, gate, y + r * dim, dim);
 }
 
@@ -79,10 +79,9 @@ at::Tensor layer_norm_modulate(const at::Tensor& x, const at::Tensor& shift,
   dispatch_dtype(input, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     at::parallel_for(0, input.numel() / dim, grain_rows(dim), [&](int64_t begin, int64_t end) {
-      layer_norm_modulate_rows(out.mutable_data_ptr<T>() + begin * dim,
-                               input.const_data_ptr<T>() + begin * dim,
-                               shift_row.const_data_ptr<T>(), scale_row.const_data_ptr<T>(),
-                               end - begin, dim, static_cast<float>(eps));
+      layer_norm_modulate_rows(mutable_data_of<T>(out) + begin * dim,
+                               data_of<T>(input) + begin * dim, data_of<T>(shift_row),
+                               data_of<T>(scale_row), end - begin, dim, static_cast<float>(eps));
     });
   });
   return out;
@@ -100,8 +99,8 @@ void add_gated_(at::Tensor& x, const at::Tensor& gate, const at::Tensor& y) {
   dispatch_dtype(x, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     at::parallel_for(0, x.numel() / dim, grain_rows(dim), [&](int64_t begin, int64_t end) {
-      add_gated_rows(x.mutable_data_ptr<T>() + begin * dim, gate_row.const_data_ptr<T>(),
-                     update.const_data_ptr<T>() + begin * dim, end - begin, dim);
+      add_gated_rows(mutable_data_of<T>(x) + begin * dim, data_of<T>(gate_row),
+                     data_of<T>(update) + begin * dim, end - begin, dim);
     });
   });
 }

@@ -13,14 +13,14 @@ inline void rms_norm_row(T* out, const T* x, const T* weight, int64_t dim, doubl
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < dim; ++i) {
-    const float value = static_cast<float>(x[i]);
+    const float value = load(x + i);
     sum += value * value;
   }
   const float scale = 1.0f / std::sqrt(sum / static_cast<float>(dim) + static_cast<float>(eps));
 #pragma omp simd
   for (int64_t i = 0; i < dim; ++i) {
-    const float normed = round_to(static_cast<float>(x[i]) * scale, x);
-    out[i] = static_cast<T>(normed * static_cast<float>(weight[i]));
+    const float normed = round_to(load(x + i) * scale, x);
+    store(out + i, normed * load(weight + i));
   }
 }
 
@@ -29,8 +29,8 @@ QWEN_VECTOR_CLONES void rms_norm_rows(float* out, const float* x, const float* w
   for (int64_t r = 0; r < rows; ++r) rms_norm_row(out + r * dim, x + r * dim, weight, dim, eps);
 }
 
-QWEN_VECTOR_CLONES void rms_norm_rows(c10::BFloat16* out, const c10::BFloat16* x,
-                                      const c10::BFloat16* weight, int64_t rows, int64_t dim,
+QWEN_VECTOR_CLONES void rms_norm_rows(BFloat16Bits* out, const BFloat16Bits* x,
+                                      const BFloat16Bits* weight, int64_t rows, int64_t dim,
                                       double eps) {
   for (int64_t r = 0; r < rows; ++r) rms_norm_row(out + r * dim, x + r * dim, weight, dim, eps);
 }
@@ -50,9 +50,8 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   dispatch_dtype(input, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     at::parallel_for(0, input.numel() / dim, grain_rows(dim), [&](int64_t begin, int64_t end) {
-      rms_norm_rows(out.mutable_data_ptr<T>() + begin * dim,
-                    input.const_data_ptr<T>() + begin * dim, scale.const_data_ptr<T>(), end - begin,
-                    dim, eps);
+      rms_norm_rows(mutable_data_of<T>(out) + begin * dim, data_of<T>(input) + begin * dim,
+                    data_of<T>(scale), end - begin, dim, eps);
     });
   });
   return out;

@@ -14,18 +14,18 @@ inline void norm_rope_head(T* out, const T* x, const T* weight, const float* cos
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < dim; ++i) {
-    const float value = static_cast<float>(x[i]);
+    const float value = load(x + i);
     sum += value * value;
   }
   const float scale = 1.0f / std::sqrt(sum / static_cast<float>(dim) + eps);
 #pragma omp simd
   for (int64_t k = 0; k < dim / 2; ++k) {
-    const float normed_re = round_to(static_cast<float>(x[2 * k]) * scale, x);
-    const float normed_im = round_to(static_cast<float>(x[2 * k + 1]) * scale, x);
-    const float re = round_to(normed_re * static_cast<float>(weight[2 * k]), x);
-    const float im = round_to(normed_im * static_cast<float>(weight[2 * k + 1]), x);
-    out[2 * k] = static_cast<T>(re * cos[k] - im * sin[k]);
-    out[2 * k + 1] = static_cast<T>(re * sin[k] + im * cos[k]);
+    const float normed_re = round_to(load(x + 2 * k) * scale, x);
+    const float normed_im = round_to(load(x + 2 * k + 1) * scale, x);
+    const float re = round_to(normed_re * load(weight + 2 * k), x);
+    const float im = round_to(normed_im * load(weight + 2 * k + 1), x);
+    store(out + 2 * k, re * cos[k] - im * sin[k]);
+    store(out + 2 * k + 1, re * sin[k] + im * cos[k]);
   }
 }
 
@@ -38,8 +38,8 @@ QWEN_VECTOR_CLONES void norm_rope_token(float* out, const float* x, const float*
   }
 }
 
-QWEN_VECTOR_CLONES void norm_rope_token(c10::BFloat16* out, const c10::BFloat16* x,
-                                        const c10::BFloat16* weight, const float* cos,
+QWEN_VECTOR_CLONES void norm_rope_token(BFloat16Bits* out, const BFloat16Bits* x,
+                                        const BFloat16Bits* weight, const float* cos,
                                         const float* sin, int64_t heads, int64_t dim, float eps) {
   for (int64_t h = 0; h < heads; ++h) {
     norm_rope_head(out + h * dim, x + h * dim, weight, cos, sin, dim, eps);
@@ -74,13 +74,13 @@ void head_norm_rope_into(at::Tensor out, const at::Tensor& x, const at::Tensor& 
   const at::Tensor input = x.contiguous();
   dispatch_dtype(input, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    const T* in = input.const_data_ptr<T>();
-    T* result = out.mutable_data_ptr<T>();
+    const T* in = data_of<T>(input);
+    T* result = mutable_data_of<T>(out);
     at::parallel_for(0, batch * seq, grain_rows(heads * dim), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         const int64_t b = row / seq, s = row % seq;
         norm_rope_token(result + b * out.stride(0) + s * out.stride(1), in + row * heads * dim,
-                        weight.const_data_ptr<T>(), cos.const_data_ptr<float>() + s * dim / 2,
+                        data_of<T>(weight), cos.const_data_ptr<float>() + s * dim / 2,
                         sin.const_data_ptr<float>() + s * dim / 2, heads, dim,
                         static_cast<float>(eps));
       }
