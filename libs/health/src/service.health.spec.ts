@@ -17,7 +17,8 @@ describe(ServiceHealth.name, () => {
       depth: () => ({ pending: 3, running: 1, max: 64 }),
     };
     const software = { name: 'qwen-image-server', version: '1.2.3' };
-    health = new ServiceHealth(engine as never, inference as never, { name: 'demo' }, software, new HealthIndicatorService());
+    const model = { name: 'demo', path: '/srv/models/demo' };
+    health = new ServiceHealth(engine as never, inference as never, model, software, new HealthIndicatorService());
   });
 
   it('tells all of a service that is well', () => {
@@ -46,9 +47,13 @@ describe(ServiceHealth.name, () => {
     expect(health.retryAfterS()).toBe(7);
   });
 
-  it('tells why a load failed', () => {
-    engine.become({ state: 'failed', model: null, error: { code: 'INVALID_MODEL', message: 'vae/config.json is missing' } });
-    expect(health.report().model).toMatchObject({ state: 'failed', error: 'vae/config.json is missing' });
+  it.each([
+    ['INVALID_MODEL', '/srv/models/demo/vae/config.json: no such file', 'vae/config.json: no such file'],
+    ['INVALID_MODEL', '/srv/models/demo: no such folder', 'demo: no such folder'],
+    ['ENGINE_UNAVAILABLE', '/srv/build/qwen_image.node: cannot open', 'the engine cannot start; its log says why'],
+  ] as const)('tells why a load failed (%s, %s), and no path of this machine', (code, message, told) => {
+    engine.become({ state: 'failed', model: null, error: { code, message } });
+    expect(health.report().model).toMatchObject({ state: 'failed', error: told });
     expect(health.report().device).toBeNull();
   });
 

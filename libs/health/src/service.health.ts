@@ -34,7 +34,7 @@ export class ServiceHealth {
   constructor(
     private readonly engine: EngineClient,
     private readonly inference: InferenceService,
-    @Inject(configTokens.model) private readonly model: Pick<ModelConfig, 'name'>,
+    @Inject(configTokens.model) private readonly model: Pick<ModelConfig, 'name' | 'path'>,
     @Inject(SOFTWARE) private readonly software: Software,
     private readonly indicators: HealthIndicatorService,
   ) {}
@@ -47,7 +47,7 @@ export class ServiceHealth {
         id: this.model.name,
         state: modelStateOf[engine.state],
         progress: null,
-        error: engine.state === 'failed' ? (engine.error?.message ?? null) : null,
+        error: this.loadError(engine),
       },
       engine: { state: engine.state, restarts: engine.restarts, uptime_s: secondsSince(engine.readySince) },
       queue: this.inference.depth(),
@@ -75,6 +75,14 @@ export class ServiceHealth {
     this.started ||= model !== null;
     const indicator = this.indicators.check('model');
     return this.started ? indicator.up() : indicator.down({ state: modelStateOf[state] });
+  }
+
+  /** Whoever asks gets this: paths of this machine are for the log alone. */
+  private loadError({ state, error }: EngineStatus): string | null {
+    if (state !== 'failed' || !error) return null;
+    if (error.code !== 'INVALID_MODEL') return 'the engine cannot start; its log says why';
+    const { name, path } = this.model;
+    return error.message.replaceAll(`${path}/`, '').replaceAll(path, name);
   }
 
   private status({ state }: EngineStatus): HealthStatus {
