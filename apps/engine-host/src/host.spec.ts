@@ -207,7 +207,7 @@ describe(Host.name, () => {
     expect(sent).toContainEqual({
       type: 'failed',
       jobId: 'a',
-      error: { code: 'INVALID_ARGUMENT', message: expect.stringContaining('<|im_end|>') },
+      error: { code: 'INVALID_ARGUMENT', field: 'prompt', message: expect.stringContaining('<|im_end|>') },
     });
   });
 

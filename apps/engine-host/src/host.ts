@@ -123,7 +123,7 @@ export class Host {
 }
 
 function failureOf(thrown: unknown): HostFailure {
-  const { code, message } = toEngineError(thrown);
+  const { code, message, field } = toEngineError(thrown);
   if (code === 'INTERNAL') console.error(thrown);
-  return { code, message };
+  return { code, message, field };
 }

@@ -78,7 +78,7 @@ export class EngineClient {
       case 'result':
         return job?.resolve(message.result);
       case 'failed':
-        return job?.reject(new EngineError(message.error.code, message.error.message));
+        return job?.reject(new EngineError(message.error.code, message.error.message, { field: message.error.field }));
     }
   }
 

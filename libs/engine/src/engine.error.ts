@@ -20,15 +20,22 @@ export function isEngineErrorCode(code: unknown): code is EngineErrorCode {
   return (engineErrorCodes as readonly unknown[]).includes(code);
 }
 
+export interface EngineErrorOptions extends ErrorOptions {
+  /** Field of the request that is refused, by its name in the API. */
+  field?: string | undefined;
+}
+
 /** A failed load or generation, with a code that callers act on and a message that people read. */
 export class EngineError extends Error {
   override readonly name = 'EngineError';
+  readonly field: string | undefined;
 
   constructor(
     readonly code: EngineErrorCode,
     message: string,
-    options?: ErrorOptions,
+    { field, ...options }: EngineErrorOptions = {},
   ) {
     super(message, options);
+    this.field = field;
   }
 }

@@ -17,6 +17,7 @@ export type ToHost =
 export interface HostFailure {
   code: EngineErrorCode;
   message: string;
+  field?: string | undefined;
 }
 
 export type FromHost =

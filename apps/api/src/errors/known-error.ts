@@ -20,18 +20,20 @@ export function toKnownError(error: unknown): KnownError {
     const { code, message, faults, retryAfterS } = error;
     return { code, message, param: faults[0]?.field ?? null, faults, retryAfterS };
   }
-  if (error instanceof ImageError) {
-    const { code, field, message } = error;
-    return { ...known(code, `${field}: ${message}`), param: field, faults: [{ field, message }] };
-  }
+  if (error instanceof ImageError) return knownField(error.code, error.field, error.message);
   if (error instanceof EngineError && error.code !== 'INVALID_MODEL' && error.code !== 'INTERNAL') {
-    return known(error.code, error.message);
+    const { code, field, message } = error;
+    return field === undefined ? known(code, message) : knownField(code, field, message);
   }
   return fromHttp(error) ?? known('INTERNAL', 'an internal error; the log has it under this request id');
 }
 
 function known(code: ErrorCode, message: string): KnownError {
   return { code, message, param: null, faults: [], retryAfterS: undefined };
+}
+
+function knownField(code: ErrorCode, field: string, message: string): KnownError {
+  return { ...known(code, `${field}: ${message}`), param: field, faults: [{ field, message }] };
 }
 
 const codeOfStatus: Readonly<Record<number, ErrorCode>> = {
@@ -45,6 +47,7 @@ const codeOfStatus: Readonly<Record<number, ErrorCode>> = {
 const parserErrors: Readonly<Record<string, { code: ErrorCode; message: string }>> = {
   'request.aborted': { code: 'CANCELLED', message: 'the client has gone' },
   'entity.verify.failed': { code: 'INVALID_ARGUMENT', message: 'the body is not valid UTF-8' },
+  'entity.too.large': { code: 'PAYLOAD_TOO_LARGE', message: 'the body has more bytes than JSON may have here (1 MiB)' },
 };
 
 function fromHttp(error: unknown): KnownError | null {

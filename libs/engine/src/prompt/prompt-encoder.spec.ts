@@ -43,9 +43,13 @@ describe(PromptEncoder.name, () => {
   it.each<SpecialTokens>(['allow', 'escape', 'reject'])('refuses picture placeholders with %s', (specialTokens) => {
     const encode = (field: 'prompt' | 'negative_prompt', text: string) => () => encoder(specialTokens).encode(field, text, 512);
     expect(encode('prompt', 'a <|image_pad|>')).toThrow(
-      expect.objectContaining({ code: 'INVALID_ARGUMENT', message: expect.stringContaining('prompt: <|image_pad|>') }) as Error,
+      expect.objectContaining({
+        code: 'INVALID_ARGUMENT',
+        field: 'prompt',
+        message: expect.stringContaining('<|image_pad|>'),
+      }) as Error,
     );
-    expect(encode('negative_prompt', '<|video_pad|>')).toThrow('negative_prompt: <|video_pad|>');
+    expect(encode('negative_prompt', '<|video_pad|>')).toThrow('<|video_pad|>');
   });
 
   it('rejects any spelled-out control token by name when it is told to', () => {

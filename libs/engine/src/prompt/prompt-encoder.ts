@@ -74,7 +74,7 @@ export class PromptEncoder {
 }
 
 function refusal(field: PromptField, fault: string): EngineError {
-  return new EngineError('INVALID_ARGUMENT', `${field}: ${fault}`);
+  return new EngineError('INVALID_ARGUMENT', fault, { field });
 }
 
 // Half a surrogate pair is no character and has no UTF-8 form.
