@@ -11,12 +11,11 @@ export interface AnswerWish {
   allowed: readonly ImageFormat[];
 }
 
-export function readAccept(accept: string | undefined): AnswerWish {
-  const types = acceptedTypes(accept ?? '*/*');
-  const allowed = imageFormats.filter((format) => types.includes(mediaTypes[format]) || types.includes('image/*'));
-  if (['application/json', 'application/*', '*/*'].some((type) => types.includes(type)))
-    return { form: 'json', format: 'png', allowed };
-  const first = types.map((type) => (type === 'image/*' ? 'png' : formatOf(type))).find((format) => format !== undefined);
+export function readAccept(accept = ''): AnswerWish {
+  const ranges = acceptedRanges(accept.trim() === '' ? '*/*' : accept);
+  const allowed = imageFormats.filter((format) => weightOf(mediaTypes[format], ranges) > 0);
+  if (weightOf('application/json', ranges) > 0) return { form: 'json', format: 'png', allowed };
+  const first = ranges.flatMap(({ type }) => allowed.filter((format) => covers(type, mediaTypes[format]))).at(0);
   return first ? { form: 'bytes', format: first, allowed } : { form: null, format: 'png', allowed };
 }
 
@@ -35,19 +34,32 @@ export function chooseForm({ form, allowed }: AnswerWish, format: ImageFormat): 
   return form;
 }
 
-/** Media types that are wanted, the most wanted first, in the order of the header among equals. */
-function acceptedTypes(accept: string): string[] {
-  const entries = accept.split(',').map((entry) => {
-    const [type = '', ...parameters] = entry.split(';').map((part) => part.trim().toLowerCase());
-    const weight = parameters.find((parameter) => parameter.startsWith('q='));
-    return { type, quality: weight === undefined ? 1 : Number(weight.slice(2)) || 0 };
-  });
-  return entries
-    .filter(({ quality }) => quality > 0)
-    .sort((a, b) => b.quality - a.quality)
-    .map(({ type }) => type);
+interface MediaRange {
+  type: string;
+  /** 0 refuses. */
+  weight: number;
 }
 
-function formatOf(type: string): ImageFormat | undefined {
-  return imageFormats.find((format) => mediaTypes[format] === type);
+/** The most wanted first, in the order of the header among equals. */
+function acceptedRanges(accept: string): MediaRange[] {
+  const ranges = accept.split(',').map((entry) => {
+    const [type = '', ...parameters] = entry.split(';').map((part) => part.trim().toLowerCase());
+    const weight = parameters.find((parameter) => parameter.startsWith('q='));
+    return { type, weight: weight === undefined ? 1 : Number(weight.slice(2)) || 0 };
+  });
+  return ranges.sort((a, b) => b.weight - a.weight);
+}
+
+/** The most specific range that covers a type decides (RFC 9110, 12.5.1): `image/png;q=0, image/*` is any image but PNG. */
+function weightOf(type: string, ranges: readonly MediaRange[]): number {
+  const bySpecificity = [type, groupOf(type), '*/*'].map((name) => ranges.find((range) => range.type === name));
+  return bySpecificity.find((range) => range !== undefined)?.weight ?? 0;
+}
+
+function covers(range: string, type: string): boolean {
+  return range === type || range === groupOf(type) || range === '*/*';
+}
+
+function groupOf(type: string): string {
+  return `${type.split('/', 1)[0]}/*`;
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import request from 'supertest';
-import { faultsOf, startTestApi, type TestApi } from '../../../../test/fixtures/test-api.js';
+import { faultsOf, postNothing, startTestApi, type TestApi } from '../../../../test/fixtures/test-api.js';
 
 const fixture = (name: string) => join(__dirname, '../../../../test/fixtures', name);
 
@@ -88,12 +88,17 @@ describe('POST /image-to-image', () => {
     ['a file over the limit', () => Buffer.alloc(20_001), 413, 'PAYLOAD_TOO_LARGE'],
   ])('answers for %s', async (_name, bytes, status, code) => {
     const response = await post({}, bytes()).expect(status);
-    expect(response.body).toMatchObject({ error: { code } });
-    if (status !== 413) expect(response.body).toMatchObject({ error: { param: 'image' } });
+    expect(response.body).toMatchObject({ error: { code, param: 'image' } });
+    if (status === 413) expect(response.text).toContain('20000 bytes');
   });
 
   it('tells wrong fields before a wrong file', async () => {
     expect(faultsOf(await post({ seed: 'x' }, Buffer.alloc(0)))).toHaveProperty('seed');
+  });
+
+  it('takes a request without a body for an empty form', async () => {
+    const response = await postNothing(api, '/image-to-image', 'multipart/form-data; boundary=x');
+    expect(faultsOf(response)).toEqual({ image: expect.any(String), prompt: 'is required' });
   });
 
   it('refuses JSON, and a form without a boundary', async () => {

@@ -16,13 +16,15 @@ export class SentFields {
 
 export const JsonFields = createParamDecorator((_data: unknown, context: ExecutionContext) => {
   const request = context.switchToHttp().getRequest<Request>();
-  if (!request.is('application/json')) throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', 'the body must be application/json');
+  // null: there is no body, which is a fault of the fields and not of the type.
+  if (request.is('application/json') === false)
+    throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', 'the body must be application/json');
   return new SentFields(request.body, 'json', request.get('accept'), []);
 });
 
 export const FormFields = createParamDecorator((_data: unknown, context: ExecutionContext) => {
   const request = context.switchToHttp().getRequest<Request>();
-  return new SentFields(request.body, 'form', request.get('accept'), fileFaults(request));
+  return new SentFields(request.body ?? {}, 'form', request.get('accept'), fileFaults(request));
 });
 
 /** The file of the field `image`; FormFields refuses a form without one. */

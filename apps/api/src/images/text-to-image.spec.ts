@@ -3,7 +3,7 @@ import { request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import request from 'supertest';
 import { plainResult } from '../../../../test/fixtures/scripted-engine.js';
-import { faultsOf, startTestApi, type TestApi } from '../../../../test/fixtures/test-api.js';
+import { faultsOf, postNothing, startTestApi, type TestApi } from '../../../../test/fixtures/test-api.js';
 
 const small = { prompt: 'a red circle', seed: 1, width: 64, height: 64, num_inference_steps: 4 };
 
@@ -79,20 +79,28 @@ describe('POST /text-to-image', () => {
     ['image/png;q=0.1, image/webp', {}, 'image/webp'],
     ['image/*', { output_format: 'jpeg' }, 'image/jpeg'],
     ['application/json;q=0, image/png', {}, 'image/png'],
+    ['application/json;q=0, */*', {}, 'image/png'],
+    ['image/png;q=0, image/*', {}, 'image/jpeg'],
+    ['image/*;q=0.5, image/webp', {}, 'image/webp'],
   ])('sends bytes for Accept: %s with %j', async (accept, changes, type) => {
     const response = await post({ ...small, ...changes }, { accept }).expect(200);
     expect(response.headers).toMatchObject({ 'content-type': type, 'x-seed': '1', 'x-job-id': expect.any(String) });
   });
 
-  it.each(['*/*', 'application/json', 'image/png, */*;q=0.1', 'application/*'])('sends JSON for Accept: %s', async (accept) => {
-    const response = await post(small, { accept }).expect(200);
-    expect(response.headers['content-type']).toContain('application/json');
-  });
+  it.each(['*/*', '', 'application/json', 'image/png, */*;q=0.1', 'application/*'])(
+    'sends JSON for Accept: %s',
+    async (accept) => {
+      const response = await post(small, { accept }).expect(200);
+      expect(response.headers['content-type']).toContain('application/json');
+    },
+  );
 
   it.each([
     ['text/html', {}],
     ['image/gif', {}],
     ['image/png', { output_format: 'webp' }],
+    ['image/png;q=0, image/*', { output_format: 'png' }],
+    ['*/*;q=0', {}],
   ])('answers 406 to Accept: %s with %j', async (accept, changes) => {
     const response = await post({ ...small, ...changes }, { accept }).expect(406);
     expect(response.body).toMatchObject({ error: { code: 'NOT_ACCEPTABLE', type: 'invalid_request_error' } });
@@ -197,6 +205,18 @@ describe('POST /text-to-image', () => {
     },
   );
 
+  it('takes a request without a body for one without fields', async () => {
+    expect(faultsOf(await postNothing(api, '/text-to-image', 'application/json'))).toEqual({ body: 'must be a JSON object' });
+  });
+
+  it('names the field that the engine refuses', async () => {
+    api.engine.answer = () => Promise.reject(new EngineError('INVALID_ARGUMENT', 'holds a token', { field: 'negative_prompt' }));
+    const response = await post(small);
+    expect(faultsOf(response)).toEqual({ negative_prompt: 'holds a token' });
+    expect(response.body).toMatchObject({ error: { param: 'negative_prompt', message: 'negative_prompt: holds a token' } });
+    api.engine.answer = (_id, wanted) => Promise.resolve(plainResult(wanted));
+  });
+
   it('refuses bytes that are no UTF-8', async () => {
     const body = Buffer.concat([Buffer.from('{"prompt":"'), Buffer.from([0xc3, 0x28, 0xff]), Buffer.from('"}')]);
     const response = await post(body.toString('latin1')).expect(200);
@@ -213,7 +233,7 @@ describe('POST /text-to-image', () => {
     const text = await post('a red circle', { 'content-type': 'text/plain' }).expect(415);
     expect(text.body).toMatchObject({ error: { code: 'UNSUPPORTED_MEDIA_TYPE' } });
     const large = await post({ ...small, prompt: 'x'.repeat(1024 * 1024) }).expect(413);
-    expect(large.body).toMatchObject({ error: { code: 'PAYLOAD_TOO_LARGE' } });
+    expect(large.body).toMatchObject({ error: { code: 'PAYLOAD_TOO_LARGE', message: expect.stringContaining('1 MiB') } });
     expect(large.headers['x-should-retry']).toBe('false');
     await post(small).expect(200);
   });
