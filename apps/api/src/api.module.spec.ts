@@ -97,6 +97,7 @@ describe(ApiModule.name, () => {
     const { TextToImageDto, ImageToImageDto } = (body as { components: { schemas: Record<string, unknown> } }).components.schemas;
     expect(TextToImageDto).toMatchObject({
       required: ['prompt'],
+      additionalProperties: false,
       properties: {
         prompt: { minLength: 1, maxLength: 32000 },
         width: { minimum: 32, maximum: 4096, multipleOf: 16, default: 256 },
@@ -104,7 +105,13 @@ describe(ApiModule.name, () => {
         seed: { maximum: Number.MAX_SAFE_INTEGER },
       },
     });
-    expect(ImageToImageDto).toMatchObject({ properties: { prompt: {}, strength: { exclusiveMinimum: 0, maximum: 1 } } });
+    expect(ImageToImageDto).toMatchObject({
+      required: ['prompt', 'image'],
+      additionalProperties: false,
+      properties: { prompt: {}, image: { format: 'binary' }, strength: { exclusiveMinimum: 0, maximum: 1 } },
+    });
+    // Without a size the picture's own is taken, and a document that said otherwise would make clients send another.
+    expect(ImageToImageDto).not.toHaveProperty('properties.width.default');
     const responses = (body as { paths: Record<string, { post: { responses: object } }> }).paths['/text-to-image']?.post
       .responses;
     expect(Object.keys(responses ?? {}).sort()).toEqual(
@@ -113,6 +120,18 @@ describe(ApiModule.name, () => {
     await server()
       .get('/docs')
       .expect(200, /swagger/i);
+  });
+
+  it('describes the headers of errors', async () => {
+    const { body } = await server().get('/openapi.json').expect(200);
+    const { responses } = (body as { paths: Record<string, { post: { responses: Record<string, { headers: object }> } }> }).paths[
+      '/text-to-image'
+    ]!.post;
+    const headers = (status: number) => Object.keys(responses[status]?.headers ?? {}).sort();
+    expect(headers(400)).toEqual(['X-Request-Id', 'x-should-retry']);
+    expect(headers(405)).toEqual(['Allow', 'X-Request-Id', 'x-should-retry']);
+    expect(headers(429)).toEqual(['Retry-After', 'X-Request-Id']);
+    expect(headers(503)).toEqual(['Retry-After', 'X-Request-Id']);
   });
 
   it('serves no description when it is switched off', async () => {

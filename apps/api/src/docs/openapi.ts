@@ -2,13 +2,14 @@ import { configTokens, type LimitsConfig } from '@app/config';
 import { EngineClient, type ModelInfo } from '@app/engine';
 import type { Software } from '@app/inference';
 import type { INestApplication } from '@nestjs/common';
-import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
+import { DocumentBuilder, SwaggerModule, type OpenAPIObject, type SchemaObject } from '@nestjs/swagger';
 import type { FieldContext } from '../fields/field-rules.js';
 import { fieldsOf } from '../fields/field.decorator.js';
 import { ImageToImageDto } from '../images/image-to-image.dto.js';
 import { TextToImageDto } from '../images/text-to-image.dto.js';
 
-const requestClasses = [TextToImageDto, ImageToImageDto];
+const requestClasses = [TextToImageDto, ImageToImageDto] as const;
+type RequestClass = (typeof requestClasses)[number];
 
 /** GET /docs and GET /openapi.json. Bounds are put in at each request: the model that some come from is loaded later. */
 export function serveDocs(app: INestApplication, { name, version }: Software): void {
@@ -16,6 +17,7 @@ export function serveDocs(app: INestApplication, { name, version }: Software): v
     'Draws pictures with Qwen-Image models. Bounds of the fields are those of this server and its loaded model.';
   const builder = new DocumentBuilder().setTitle(name).setDescription(description).setVersion(version);
   const document = SwaggerModule.createDocument(app, builder.setOpenAPIVersion('3.1.0').build());
+  for (const schema of requestSchemas(document).values()) schema.additionalProperties = false;
   const engine = app.get(EngineClient);
   const limits = app.get<LimitsConfig>(configTokens.limits);
   SwaggerModule.setup('docs', app, document, {
@@ -25,26 +27,28 @@ export function serveDocs(app: INestApplication, { name, version }: Software): v
   });
 }
 
-/** The document with the bounds that the validators use. Without a model only what the model decides is left out. */
+/** The document with the bounds that the validators use; before the first model is loaded there are none. */
 export function withBounds(base: OpenAPIObject, limits: LimitsConfig, model: ModelInfo | null): OpenAPIObject {
   const document = structuredClone(base);
   if (!model) return document;
   const context: FieldContext = { limits, model, answer: { bytes: false, format: 'png' } };
-  for (const Dto of requestClasses) {
-    const schema = document.components?.schemas?.[Dto.name];
-    if (!schema || !('properties' in schema)) continue;
+  for (const [Dto, { properties }] of requestSchemas(document)) {
     for (const [name, { rule }] of fieldsOf(Dto)) {
-      const property = schema.properties[name];
-      if (property) Object.assign(property, rule.schema(context), defaultOf(name, model));
+      const property = properties?.[name];
+      if (property) Object.assign(property, rule.schema(context), defaultOf(name, Dto, model));
     }
   }
   return document;
 }
 
-function defaultOf(name: string, { defaults }: ModelInfo): { default?: number | string } {
+function requestSchemas({ components }: OpenAPIObject): Map<RequestClass, SchemaObject> {
+  return new Map(requestClasses.map((Dto) => [Dto, components?.schemas?.[Dto.name] as SchemaObject]));
+}
+
+function defaultOf(name: string, Dto: RequestClass, { defaults }: ModelInfo): { default?: number | string } {
   const values: Readonly<Record<string, number | string>> = {
-    width: defaults.width,
-    height: defaults.height,
+    // A picture that is drawn anew keeps its own size.
+    ...(Dto === ImageToImageDto ? {} : { width: defaults.width, height: defaults.height }),
     num_inference_steps: defaults.numInferenceSteps,
     true_cfg_scale: defaults.trueCfgScale,
     negative_prompt: defaults.negativePrompt,

@@ -43,7 +43,26 @@ export function ApiErrors(...codes: ErrorCode[]): MethodDecorator & ClassDecorat
     byStatus.set(status, [...(byStatus.get(status) ?? []), `${code}: ${description}`]);
   }
   const responses = [...byStatus].map(([status, lines]) =>
-    ApiResponse({ status, type: ErrorResponse, description: lines.join('. ') }),
+    ApiResponse({ status, type: ErrorResponse, description: lines.join('. '), headers: headersOf(status) }),
   );
   return applyDecorators(...responses);
+}
+
+function headersOf(status: number): Record<string, HeaderDescription> {
+  const answers = Object.values(errorAnswers).filter((answer) => answer.status === status);
+  return {
+    'X-Request-Id': header('the same as request_id'),
+    ...(answers.some(({ retry }) => !retry) ? { 'x-should-retry': header('"false": the same request would fail again') } : {}),
+    ...([429, 503].includes(status) ? { 'Retry-After': header('seconds until another try is worth it') } : {}),
+    ...(status === 405 ? { Allow: header('the methods that the route has') } : {}),
+  };
+}
+
+interface HeaderDescription {
+  description: string;
+  schema: { type: 'string' };
+}
+
+export function header(description: string): HeaderDescription {
+  return { description, schema: { type: 'string' } };
 }

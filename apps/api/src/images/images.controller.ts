@@ -15,7 +15,7 @@ import {
 } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import type { Response } from 'express';
-import { ApiErrors } from '../errors/error.response.js';
+import { ApiErrors, header } from '../errors/error.response.js';
 import { chooseForm, readAccept } from './accept.js';
 import { ClientSignal } from './client-signal.decorator.js';
 import { EngineReadyGuard } from './engine-ready.guard.js';
@@ -34,14 +34,15 @@ const drawnContent = {
     ...Object.fromEntries(Object.values(mediaTypes).map((type) => [type, bytesSchema])),
   },
   headers: {
-    'X-Job-Id': { schema: { type: 'string' as const } },
-    'X-Seed': { description: 'seed of the first image', schema: { type: 'string' as const } },
-    'X-Warnings': { description: 'codes of the warnings, when there are any', schema: { type: 'string' as const } },
+    'X-Request-Id': header("the caller's, else a new one"),
+    'X-Job-Id': header('the same as id'),
+    'X-Seed': header('seed of the first image'),
+    'X-Warnings': header('codes of the warnings, when there are any'),
   },
 };
 
 @ApiTags('images')
-@ApiExtraModels(ImageResponse, TextToImageDto, ImageToImageDto)
+@ApiExtraModels(ImageResponse)
 @ApiErrors('INVALID_ARGUMENT', 'UNSUPPORTED_BY_MODEL', 'METHOD_NOT_ALLOWED', 'NOT_ACCEPTABLE', 'PAYLOAD_TOO_LARGE')
 @ApiErrors('UNSUPPORTED_MEDIA_TYPE', 'QUEUE_FULL', 'CANCELLED')
 @ApiErrors('INTERNAL', 'NUMERICAL_FAILURE', 'ENGINE_UNAVAILABLE', 'OUT_OF_MEMORY', 'INTERRUPTED')
@@ -58,7 +59,10 @@ export class ImagesController {
   @HttpCode(200)
   @Header('Vary', 'Accept')
   @ApiOperation({ summary: 'Draw what a prompt says', operationId: 'textToImage' })
-  @ApiBody({ type: TextToImageDto })
+  @ApiBody({
+    type: TextToImageDto,
+    examples: { short: { summary: 'a prompt and a seed', value: { prompt: 'a red circle on a blue background', seed: 1 } } },
+  })
   @ApiOkResponse(drawnContent)
   @ApiErrors('REQUEST_TOO_LARGE')
   async textToImage(
@@ -79,18 +83,7 @@ export class ImagesController {
   @UseInterceptors(UploadInterceptor)
   @ApiOperation({ summary: 'Draw a picture anew, as a prompt says', operationId: 'imageToImage' })
   @ApiConsumes('multipart/form-data')
-  @ApiBody({
-    schema: {
-      allOf: [
-        { $ref: getSchemaPath(ImageToImageDto) },
-        {
-          type: 'object',
-          required: ['image'],
-          properties: { image: { type: 'string', format: 'binary', description: 'PNG, JPEG or WebP, told by its bytes' } },
-        },
-      ],
-    },
-  })
+  @ApiBody({ type: ImageToImageDto })
   @ApiOkResponse(drawnContent)
   @ApiErrors('INVALID_IMAGE', 'REQUEST_TOO_LARGE')
   async imageToImage(

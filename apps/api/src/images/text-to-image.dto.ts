@@ -62,7 +62,10 @@ export class TextToImageDto {
 
   @Field(
     { rule: also(side(), withinPixels), pairedWith: 'height' },
-    { type: 'integer', description: "with height or not at all; default: the model's" },
+    {
+      type: 'integer',
+      description: "with height or not at all; without both the model's size, on /image-to-image the picture's own",
+    },
   )
   width?: number;
 
@@ -112,7 +115,7 @@ export class TextToImageDto {
   @Field({ rule: choice(...imageFormats) }, { enum: imageFormats, default: 'png' })
   output_format?: ImageFormat;
 
-  @Field({ rule: also(integer(1, 100), notForPng) }, { type: 'integer', default: 90, description: 'jpeg and webp only' })
+  @Field({ rule: also(integer(1, 100), notForPng) }, { type: 'integer', description: 'jpeg and webp only; 90 when absent' })
   output_quality?: number;
 
   @Field(
