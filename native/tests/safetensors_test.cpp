@@ -82,6 +82,8 @@ TEST(Safetensors, RefusesHostileFiles) {
       {safetensors("{" + tensor("w", "U8", "[4294967296,4294967296,4294967296]", 0, 8) + "}",
                    eight),
        "absurd shape"},
+      {safetensors("{" + tensor("w", "F32", "[0,4611686018427387904,4]", 0, 0) + "}", ""),
+       "absurd shape"},
       {safetensors("{" + tensor("w", "U8", "[1,1,1,1,1,1,1,1,8]", 0, 8) + "}", eight),
        "too many dimensions"},
       {safetensors("{" + tensor("w", "U8", "[9]", 0, 9) + "}", eight), "ends outside"},

@@ -7,6 +7,7 @@
 #include "tests/expect_error.h"
 #include "tests/golden.h"
 #include "tests/temporary_folder.h"
+#include "weights/json.h"
 
 namespace qwen::weights {
 namespace {
@@ -50,6 +51,17 @@ TEST(Weights, NamesAllFaultsTogether) {
   expect_error(ErrorCode::InvalidModel,
                {"missing: gone.weight", "wrong dtype: x.weight",
                 "wrong shape: y.weight is [1], expected [7]", "left over: z.weight"},
+               [&] { w.finish(); });
+}
+
+// A config may claim any size: what is not there is told, not allocated.
+TEST(Weights, MissingTensorsTakeNoMemory) {
+  const Weights w(Checkpoint::of({}), at::kBFloat16, at::kCPU);
+  const int64_t side = kLargestDimension;
+  EXPECT_EQ(w.get("weight", {side, side}).storage().nbytes(), sizeof(float));
+  const at::Tensor kernel = w.get_stored("kernel", {side, side, 3, 3, 3}).select(2, 2);
+  EXPECT_EQ(w.bring(kernel, at::MemoryFormat::ChannelsLast).storage().nbytes(), sizeof(float));
+  expect_error(ErrorCode::InvalidModel, {"missing: weight", "missing: kernel"},
                [&] { w.finish(); });
 }
 

@@ -33,12 +33,17 @@ const Json& ConfigReader::at(std::string_view key) const {
 }
 
 int64_t ConfigReader::positive(std::string_view key) const {
-  constexpr int64_t kLargest = 1 << 24;  // keeps products of two dimensions far from overflow
   const Json& value = at(key);
-  if (!value.is_integer() || value.integer() < 1 || value.integer() > kLargest) {
-    fail(key, "must be an integer from 1 to " + std::to_string(kLargest));
+  if (!value.is_integer() || value.integer() < 1 || value.integer() > kLargestDimension) {
+    fail(key, "must be an integer from 1 to " + std::to_string(kLargestDimension));
   }
   return value.integer();
+}
+
+int64_t ConfigReader::count(std::string_view key) const {
+  const int64_t value = positive(key);
+  if (value > kLargestCount) fail(key, "must be at most " + std::to_string(kLargestCount));
+  return value;
 }
 
 int64_t ConfigReader::positive(std::string_view key, int64_t fallback) const {

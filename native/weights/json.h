@@ -47,6 +47,11 @@ class Json {
   std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object> value_;
 };
 
+// Limits on what a config may claim: products of two dimensions and a kernel stay far from
+// overflow, and a model has no more layers than can be listed.
+inline constexpr int64_t kLargestDimension = 1 << 20;
+inline constexpr int64_t kLargestCount = 1024;
+
 // A config file as its readers see it: typed fields, errors that name the file and the key.
 class ConfigReader {
  public:
@@ -57,7 +62,8 @@ class ConfigReader {
   // A nested object, or this one where the key is absent (flat and nested layouts of one config).
   ConfigReader nested_or_self(std::string_view key) const;
 
-  int64_t positive(std::string_view key) const;
+  int64_t positive(std::string_view key) const;  // 1 to kLargestDimension
+  int64_t count(std::string_view key) const;     // of layers: 1 to kLargestCount
   int64_t positive(std::string_view key, int64_t fallback) const;
   double number(std::string_view key) const;
   double number(std::string_view key, double fallback) const;

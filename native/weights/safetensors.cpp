@@ -105,15 +105,18 @@ void SafetensorsFile::parse_header() {
 
     Entry entry{*scalar_type, {}, 0, 0};
     if (shape->array().size() > kMaxDims) fail("tensor '" + name + "' has too many dimensions");
-    size_t bytes = c10::elementSize(*scalar_type);
+    auto bytes = static_cast<int64_t>(c10::elementSize(*scalar_type));
+    bool empty = false;
     for (const Json& dim : shape->array()) {
       if (!dim.is_integer() || dim.integer() < 0) fail("tensor '" + name + "' has a bad shape");
-      const auto extent = static_cast<size_t>(dim.integer());
-      if (__builtin_mul_overflow(bytes, extent, &bytes)) {
+      entry.shape.push_back(dim.integer());
+      empty = empty || dim.integer() == 0;
+      // Strides are products too, and must fit where another dimension is 0.
+      if (__builtin_mul_overflow(bytes, std::max<int64_t>(dim.integer(), 1), &bytes)) {
         fail("tensor '" + name + "' has an absurd shape");
       }
-      entry.shape.push_back(dim.integer());
     }
+    if (empty) bytes = 0;
     const Json& begin = offsets->array()[0];
     const Json& end = offsets->array()[1];
     if (!begin.is_integer() || !end.is_integer() || begin.integer() < 0 ||
@@ -123,7 +126,7 @@ void SafetensorsFile::parse_header() {
     }
     entry.begin = static_cast<size_t>(begin.integer());
     entry.end = static_cast<size_t>(end.integer());
-    if (entry.end - entry.begin != bytes) {
+    if (entry.end - entry.begin != static_cast<size_t>(bytes)) {
       fail("tensor '" + name + "' has " + std::to_string(entry.end - entry.begin) +
            " bytes, its dtype and shape need " + std::to_string(bytes));
     }

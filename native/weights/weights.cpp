@@ -20,11 +20,12 @@ Checkpoint Checkpoint::open(const std::string& folder, const std::string& base,
   checkpoint.origin_ = folder;
   const std::string single = folder + "/" + base + ".safetensors";
   const std::string index_path = single + ".index.json";
-  if (fs::exists(single)) {
+  std::error_code unreadable;  // is told when the file is opened
+  if (fs::exists(single, unreadable) || unreadable) {
     checkpoint.add_file(single, rename);
     return checkpoint;
   }
-  if (!fs::exists(index_path)) {
+  if (!fs::exists(index_path, unreadable)) {
     errors::throw_invalid_model(single + ": no such file, and no " + base +
                                 ".safetensors.index.json");
   }
@@ -91,10 +92,14 @@ struct Weights::State {
   std::vector<Missing> missing;
   std::vector<std::string> mismatches;
   int64_t parameters = 0;
+  // Stands in, expanded, for what is missing or mis-shaped: the right shape and no memory, so that
+  // construction goes on to find the other faults, whatever sizes the config claims.
+  at::Tensor hollow;
 };
 
 Weights::Weights(Checkpoint checkpoint, at::ScalarType dtype, at::Device device)
-    : state_(std::make_shared<State>(State{std::move(checkpoint), dtype, device, {}, {}, {}, 0})) {}
+    : state_(std::make_shared<State>(
+          State{std::move(checkpoint), dtype, device, {}, {}, {}, 0, at::zeros({}, at::kFloat)})) {}
 
 Weights::Weights(std::shared_ptr<State> state, std::string prefix)
     : state_(std::move(state)), prefix_(std::move(prefix)) {}
@@ -134,6 +139,7 @@ at::Tensor Weights::get(std::string_view name, at::IntArrayRef shape) const {
 }
 
 at::Tensor Weights::bring(const at::Tensor& stored, at::MemoryFormat format) const {
+  if (stored.is_alias_of(state_->hollow)) return stored;
   const auto options = at::TensorOptions(state_->device).dtype(state_->dtype);
   if (stored.options().dtype() == options.dtype() && state_->device.is_cpu() &&
       stored.is_contiguous(format)) {
@@ -148,9 +154,7 @@ at::Tensor Weights::bring(const at::Tensor& stored, at::MemoryFormat format) con
 
 at::Tensor Weights::get_stored(std::string_view name, at::IntArrayRef shape) const {
   const at::Tensor* stored = take(name, shape);
-  // The stand-in has the right shape and no memory, so that construction goes on to find the other
-  // faults.
-  return stored == nullptr ? at::zeros({}, at::kFloat).expand(shape) : *stored;
+  return stored == nullptr ? state_->hollow.expand(shape) : *stored;
 }
 
 at::ScalarType Weights::dtype() const { return state_->dtype; }

@@ -8,8 +8,7 @@ TextConfig TextConfig::read(const std::string& path) {
   const auto file = weights::ConfigReader::open(path).nested_or_self("text_config");
   TextConfig config{};
   config.hidden_size = file.positive("hidden_size");
-  config.num_hidden_layers = file.positive("num_hidden_layers");
-  if (config.num_hidden_layers > 1024) file.fail("num_hidden_layers", "must be at most 1024");
+  config.num_hidden_layers = file.count("num_hidden_layers");
   config.num_attention_heads = file.positive("num_attention_heads");
   config.num_key_value_heads = file.positive("num_key_value_heads", config.num_attention_heads);
   config.intermediate_size = file.positive("intermediate_size");
@@ -28,6 +27,16 @@ TextConfig TextConfig::read(const std::string& path) {
   }
   if (file.text("hidden_act", "silu") != "silu") file.fail("hidden_act", "must be 'silu'");
   file.require_false("use_sliding_window");
+  // `mrope` is the older name: the sections say which axis a channel follows, and text has equal
+  // positions on all of them.
+  for (const char* group : {"rope_scaling", "rope_parameters"}) {
+    for (const char* key : {"rope_type", "type"}) {
+      const auto rotary = file.nested_or_self(group);
+      const std::string type = rotary.text(key, "default");
+      if (type != "default" && type != "mrope")
+        rotary.fail(key, "must be 'default', is '" + type + "'");
+    }
+  }
   return config;
 }
 

@@ -10,16 +10,20 @@ Config Config::read(const std::string& path) {
   config.patch_size = file.positive("patch_size");
   config.in_channels = file.positive("in_channels");
   config.out_channels = file.positive("out_channels", config.in_channels);
-  config.num_layers = file.positive("num_layers");
-  if (config.num_layers > 1024) file.fail("num_layers", "must be at most 1024");
+  config.num_layers = file.count("num_layers");
   config.attention_head_dim = file.positive("attention_head_dim");
   config.num_attention_heads = file.positive("num_attention_heads");
+  if (config.dim() > weights::kLargestDimension) {
+    file.fail("num_attention_heads", "and attention_head_dim make an absurd width");
+  }
   config.joint_attention_dim = file.positive("joint_attention_dim");
 
   const auto axes = file.integers("axes_dims_rope");
   int64_t sum = 0;
   for (const int64_t axis : axes) {
-    if (axis < 2 || axis % 2 != 0) file.fail("axes_dims_rope", "must hold even numbers from 2 on");
+    if (axis < 2 || axis % 2 != 0 || axis > config.attention_head_dim) {
+      file.fail("axes_dims_rope", "must hold even numbers from 2 to attention_head_dim");
+    }
     sum += axis;
   }
   if (axes.size() != 3 || sum != config.attention_head_dim) {

@@ -10,17 +10,20 @@ Config Config::read(const std::string& path) {
   config.base_dim = file.positive("base_dim");
   config.z_dim = file.positive("z_dim");
   config.dim_mult = file.integers("dim_mult");
-  config.num_res_blocks = file.positive("num_res_blocks");
+  config.num_res_blocks = file.count("num_res_blocks");
   config.input_channels = file.positive("input_channels", 3);
   config.latents_mean = file.numbers("latents_mean");
   config.latents_std = file.numbers("latents_std");
 
-  constexpr size_t kMaxLevels = 8;
+  constexpr size_t kMaxLevels = 7;  // tiles are whole numbers of cells up to a ratio of 64
   if (config.dim_mult.size() < 2 || config.dim_mult.size() > kMaxLevels) {
     file.fail("dim_mult", "must hold 2 to " + std::to_string(kMaxLevels) + " factors");
   }
   for (const int64_t factor : config.dim_mult) {
-    if (factor < 1 || factor > 1024) file.fail("dim_mult", "must hold factors from 1 to 1024");
+    if (factor < 1 || factor > weights::kLargestDimension / config.base_dim) {
+      file.fail("dim_mult", "must hold factors from 1 on that keep base_dim x factor below " +
+                                std::to_string(weights::kLargestDimension));
+    }
   }
   // One spatial halving a level but the last; the flags only say which of them also halve time,
   // which a single picture never does.
