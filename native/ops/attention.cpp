@@ -9,7 +9,7 @@ namespace {
 
 // Bytes of scores that one chunk of queries may take on the path without a fused kernel.
 constexpr int64_t kScoreBytes = 256 << 20;
-// Flash, efficient and cuDNN kernels refuse larger heads.
+// Flash and cuDNN kernels refuse larger heads; SDPA's way out would be to hold every score.
 constexpr int64_t kMaxFusedHeadDim = 256;
 
 }  // namespace

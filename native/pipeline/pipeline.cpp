@@ -134,9 +134,9 @@ void Pipeline::check(const GenerateRequest& r) const {
   require(r.drop_index >= 0 && static_cast<int64_t>(shortest) > r.drop_index,
           "the prompt's tokens must go beyond the template's prefix");
   const int64_t offset = std::max(r.width, r.height) / size_multiple() / 2;
-  require(offset + std::min<int64_t>(static_cast<int64_t>(longest), r.max_sequence_length) <=
-              kMaxRopePositions,
-          "the prompt is too long for this size");
+  const int64_t kept =
+      std::min(static_cast<int64_t>(longest) - r.drop_index, r.max_sequence_length);
+  require(offset + kept <= kMaxRopePositions, "the prompt is too long for this size");
   if (r.image) {
     const RawImage& image = *r.image;
     require(image.channels == 3 && image.width > 0 && image.height > 0 &&

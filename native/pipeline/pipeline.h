@@ -38,8 +38,8 @@ class Pipeline final {
   // Reads configs and weights. Throws EngineError(InvalidModel) naming the file.
   Pipeline(const std::string& folder, const PipelineOptions& options);
 
-  // Throws EngineError: InvalidArgument, Cancelled, NumericalFailure. Other exceptions come from
-  // libtorch.
+  // Throws EngineError: InvalidArgument, Cancelled, NumericalFailure; InvalidModel where models are
+  // loaded in turn. Other exceptions come from libtorch.
   GenerateResult generate(const GenerateRequest& request, const OnProgress& on_progress,
                           const CancelToken& cancel, const Observer& observer = {});
 

@@ -7,9 +7,11 @@
 
 #include "pipeline/guidance.h"
 #include "pipeline/latents.h"
+#include "pipeline/load.h"
 #include "pipeline/watch.h"
 #include "tests/expect_error.h"
 #include "tests/golden.h"
+#include "tests/temporary_folder.h"
 
 namespace qwen::pipeline {
 namespace {
@@ -108,6 +110,71 @@ TEST_F(PipelineTest, CancelEndsTheRunAtTheNextStep) {
         cancel);
   });
   EXPECT_EQ(last, 2);
+}
+
+// A stage that ends in an exception gives its model back.
+TEST_F(PipelineTest, SequentialResidencyWorksOnAfterACancel) {
+  Pipeline sequential = make(false);
+  const auto before = sequential.generate(request(), {}, never_);
+  for (const Stage stage : {Stage::Encode, Stage::Denoise, Stage::Decode}) {
+    CancelToken cancel;
+    GenerateRequest r = request();
+    r.num_images = 2;
+    expect_error(ErrorCode::Cancelled, {}, [&] {
+      sequential.generate(
+          r,
+          [&](const Progress& p) {
+            if (p.stage == stage) cancel.cancel();
+          },
+          cancel);
+    });
+    EXPECT_EQ(sequential.generate(request(), {}, never_).images[0].data, before.images[0].data);
+  }
+}
+
+TEST_F(PipelineTest, AutoencoderCanBeStoppedBetweenPartsAndTiles) {
+  const auto vae = load_vae(folder_, at::kFloat, at::kCPU);
+  const at::Tensor latents = at::zeros({1, vae->config().z_dim, 8, 8});
+  const models::vae::Tiling tiling{32, 24};
+  const auto polls = [&](const models::vae::Tiling* how) {
+    int64_t count = 0;
+    vae->decode(latents, how, [&] { ++count; });
+    return count;
+  };
+  const int64_t parts = polls(nullptr);
+  EXPECT_GT(parts, 1);
+  EXPECT_EQ(polls(&tiling), 9 * parts);
+  EXPECT_THROW(vae->decode(latents, nullptr, [] { throw std::runtime_error("stop"); }),
+               std::runtime_error);
+}
+
+TEST_F(PipelineTest, NamesTheStageThatIsNotFinite) {
+  const tests::TemporaryFolder folder;
+  const auto fails = [&](const std::string& part, const std::string& stage, bool with_image) {
+    const std::string model = folder.copy(folder_, part + stage);
+    tests::fill_with_nan(model + "/" + part);
+    GenerateRequest r = request();
+    if (with_image) r.image = RawImage{64, 48, 3, std::vector<uint8_t>(64 * 48 * 3, 90)};
+    Pipeline pipeline(model, {});
+    expect_error(ErrorCode::NumericalFailure, {"'" + stage + "'"},
+                 [&] { pipeline.generate(r, {}, never_); });
+  };
+  fails("text_encoder", "encode", false);
+  fails("transformer", "denoise", false);
+  fails("vae", "decode", false);
+  fails("vae", "encode", true);
+}
+
+TEST_F(PipelineTest, TakesPromptsUpToTheEndOfTheRotaryTable) {
+  Pipeline pipeline = make();
+  GenerateRequest r = request();
+  r.negative_prompt_ids.reset();
+  r.num_inference_steps = 2;
+  r.max_sequence_length = 5000;
+  r.prompt_ids.resize(34 + 4096 - 64 / 16 / 2, r.prompt_ids.back());
+  EXPECT_EQ(pipeline.generate(r, {}, never_).images.size(), 1u);
+  r.prompt_ids.push_back(r.prompt_ids.back());
+  expect_error(ErrorCode::InvalidArgument, {"too long"}, [&] { pipeline.generate(r, {}, never_); });
 }
 
 TEST_F(PipelineTest, TilesBySizeAlone) {

@@ -48,4 +48,17 @@ inline std::string safetensors(const std::string& header, const std::string& dat
   return bytes + header + data;
 }
 
+// Overwrites the data of every safetensors file in a folder: all bits set is a NaN in every dtype.
+inline void fill_with_nan(const std::string& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".safetensors") continue;
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    uint64_t header = 0;
+    file.read(reinterpret_cast<char*>(&header), sizeof header);
+    const uint64_t data = sizeof header + header;
+    file.seekp(static_cast<std::streamoff>(data));
+    file << std::string(entry.file_size() - data, '\xff');
+  }
+}
+
 }  // namespace qwen::tests
