@@ -8,10 +8,10 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
-#include <vector>
 
 #include "errors/error.h"
 
@@ -50,14 +50,38 @@ int64_t host_memory_total() {
   return limit > 0 ? std::min(limit, machine) : machine;
 }
 
-std::string gpu_name(int64_t index) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (const auto& gpu : std::filesystem::directory_iterator("/proc/driver/nvidia/gpus", error)) {
-    if (const auto model = find_line(gpu.path() / "information", "Model")) names.push_back(*model);
+// From the driver that libtorch has loaded: its numbering is libtorch's, CUDA_VISIBLE_DEVICES
+// included.
+std::string gpu_name(int index) {
+  void* const driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+  if (driver != nullptr) {
+    const auto get_device = reinterpret_cast<int (*)(int*, int)>(dlsym(driver, "cuDeviceGet"));
+    const auto get_name =
+        reinterpret_cast<int (*)(char*, int, int)>(dlsym(driver, "cuDeviceGetName"));
+    int device = 0;
+    char name[256] = {};
+    if (get_device != nullptr && get_name != nullptr && get_device(&device, index) == 0 &&
+        get_name(name, sizeof name, device) == 0) {
+      return name;
+    }
   }
-  return index < static_cast<int64_t>(names.size()) ? names[index]
-                                                    : "CUDA device " + std::to_string(index);
+  return "CUDA device " + std::to_string(index);
+}
+
+// N of `cuda:N`; the first device for `cuda` and `auto`.
+int64_t parse_cuda_index(const std::string& name) {
+  if (name == "auto" || name == "cuda") return 0;
+  int64_t index = -1;
+  if (name.starts_with("cuda:")) {
+    const char* const end = name.data() + name.size();
+    const auto [stop, error] = std::from_chars(name.data() + 5, end, index);
+    if (error != std::errc() || stop != end) index = -1;
+  }
+  if (index < 0) {
+    throw errors::EngineError(errors::ErrorCode::InvalidArgument,
+                              "device must be auto, cpu, cuda or cuda:N, got '" + name + "'");
+  }
+  return index;
 }
 
 }  // namespace
@@ -77,6 +101,7 @@ void open_cuda_library() {
 c10::Device resolve_device(const std::string& name) {
   const bool cuda = at::hasCUDA() && at::accelerator::deviceCount() > 0;
   if (name == "cpu" || (name == "auto" && !cuda)) return {c10::DeviceType::CPU};
+  const int64_t index = parse_cuda_index(name);
   if (!cuda) {
     const std::string reason = !cuda_load_error.empty()
                                    ? "libtorch_cuda cannot be loaded: " + cuda_load_error
@@ -85,7 +110,6 @@ c10::Device resolve_device(const std::string& name) {
                               "device '" + name + "' is not there: " + reason);
   }
   const int count = at::accelerator::deviceCount();
-  const int index = name.rfind("cuda:", 0) == 0 ? std::stoi(name.substr(5)) : 0;
   if (index >= count) {
     throw errors::EngineError(
         errors::ErrorCode::EngineUnavailable,
@@ -98,6 +122,8 @@ void configure_backends() {
   at::Context& context = at::globalContext();
   // float32 means float32: matrix products already are, cuDNN's convolutions would use TF32.
   context.setAllowTF32CuDNN(false);
+  // The same request gives the same bytes.
+  context.setDeterministicCuDNN(true);
   using at::SDPBackend;
   context.setSDPPriorityOrder({static_cast<int64_t>(SDPBackend::cudnn_attention),
                                static_cast<int64_t>(SDPBackend::flash_attention),
@@ -141,11 +167,15 @@ int64_t available_memory(c10::Device device) {
   return limit > 0 ? std::min(limit, machine) : machine;
 }
 
-void release_caches(c10::Device device) {
-  if (device.is_cuda()) {
-    at::accelerator::emptyCache();
-  } else {
+void release_caches(c10::Device device) noexcept {
+  if (!device.is_cuda()) {
     malloc_trim(0);
+    return;
+  }
+  try {
+    at::accelerator::emptyCache();
+  } catch (const std::exception&) {
+    // A device that fails here has failed before; that error is the one to tell.
   }
 }
 

@@ -13,19 +13,20 @@ namespace qwen::engine {
 // for CUDA: the answer is cached. Does nothing the second time.
 void open_cuda_library();
 
-// `auto` is the first CUDA device, else the CPU. Throws EngineError(EngineUnavailable) saying why
-// not.
+// `auto` is the first CUDA device, else the CPU. Throws EngineError: InvalidArgument for a name
+// that is none, EngineUnavailable saying why the device is not there.
 c10::Device resolve_device(const std::string& name);
 
-// Deterministic float32 arithmetic and explicit attention kernels on CUDA.
+// For CUDA: float32 without TF32, convolutions that repeat bit for bit, an explicit order of
+// attention kernels.
 void configure_backends();
 
 DeviceInfo describe_device(c10::Device device);
 DeviceStats device_stats(std::optional<c10::Device> device);
 // Bytes that a model could take now.
 int64_t available_memory(c10::Device device);
-// Returns cached blocks to the device.
-void release_caches(c10::Device device);
+// Returns cached blocks to the device, as far as it still works.
+void release_caches(c10::Device device) noexcept;
 std::optional<std::string> cuda_version();
 
 }  // namespace qwen::engine

@@ -1,11 +1,13 @@
 #include "engine/engine.h"
 
 #include <ATen/Parallel.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/InferenceMode.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <new>
 
@@ -25,13 +27,20 @@ namespace {
 constexpr int64_t kDefaultLatentSide = 128;  // diffusers' default_sample_size
 constexpr const char* kServedClass = "QwenImagePipeline";
 
-// libtorch reports a full host allocator as a plain error with this text.
-bool is_host_out_of_memory(const c10::Error& error) {
-  return std::string_view(error.what_without_backtrace())
-             .find("DefaultCPUAllocator: can't allocate memory") != std::string_view::npos;
+// Memory that runs out elsewhere than in libtorch's device allocator is a plain error with one of
+// these texts.
+bool is_out_of_memory(const c10::Error& error) {
+  constexpr std::array<std::string_view, 4> kTexts = {
+      "DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory",
+      "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"};
+  const std::string_view what = error.what_without_backtrace();
+  return std::any_of(kTexts.begin(), kTexts.end(), [&](std::string_view text) {
+    return what.find(text) != std::string_view::npos;
+  });
 }
 
-// The one place where exceptions become codes. Runs `body` in inference mode.
+// The one place where exceptions become codes. Runs `body` in inference mode, with `device` as the
+// current one.
 template <typename Body>
 auto translated(std::optional<c10::Device> device, const Body& body) {
   const auto out_of_memory = [&](const std::string& message) {
@@ -40,17 +49,17 @@ auto translated(std::optional<c10::Device> device, const Body& body) {
   };
   try {
     const c10::InferenceMode inference;
+    const c10::OptionalDeviceGuard current(device);
     return body();
   } catch (const EngineError&) {
     throw;
   } catch (const c10::OutOfMemoryError& error) {
     throw out_of_memory(error.what_without_backtrace());
   } catch (const c10::Error& error) {
-    if (is_host_out_of_memory(error))
-      throw out_of_memory("the host's memory does not hold this request");
+    if (is_out_of_memory(error)) throw out_of_memory("the memory does not hold this request");
     throw EngineError(ErrorCode::Internal, error.what_without_backtrace());
   } catch (const std::bad_alloc&) {
-    throw out_of_memory("the host's memory does not hold this request");
+    throw out_of_memory("the memory does not hold this request");
   } catch (const std::exception& error) {
     throw EngineError(ErrorCode::Internal, error.what());
   }
@@ -143,7 +152,7 @@ BuildInfo build_info() {
 
 ModelInfo Engine::load(const std::string& folder, const LoadOptions& options) {
   unload();
-  return translated(std::nullopt, [&] {
+  const c10::Device device = translated(std::nullopt, [&] {
     if (options.dtype != "auto" && options.dtype != "float32" && options.dtype != "bfloat16") {
       throw EngineError(ErrorCode::InvalidArgument,
                         "dtype must be auto, float32 or bfloat16, got '" + options.dtype +
@@ -151,7 +160,9 @@ ModelInfo Engine::load(const std::string& folder, const LoadOptions& options) {
     }
     if (options.threads > 0) at::set_num_threads(options.threads);
     configure_backends();
-    const c10::Device device = resolve_device(options.device);
+    return resolve_device(options.device);
+  });
+  return translated(device, [&] {
     ModelInfo info;
     info.pipeline_class = read_pipeline_class(folder);
     const FolderSize size = measure(folder);
@@ -179,7 +190,9 @@ GenerateResult Engine::generate(const GenerateRequest& request, const OnProgress
 }
 
 DeviceStats Engine::stats() const {
-  return device_stats(loaded_ ? std::optional(loaded_->device) : std::nullopt);
+  return translated(std::nullopt, [&] {
+    return device_stats(loaded_ ? std::optional(loaded_->device) : std::nullopt);
+  });
 }
 
 void Engine::unload() {

@@ -57,8 +57,8 @@ struct BuildInfo {
 
 BuildInfo build_info();
 
-// One model on one device. Every call but `stats` belongs to one thread. Everything thrown is an
-// EngineError.
+// One model on one device. Every call belongs to one thread; `stats` may come from another one, but
+// not during load or unload. Everything thrown is an EngineError.
 class Engine final {
  public:
   Engine();

@@ -80,6 +80,11 @@ TEST(Engine, RefusesOptionsItCannotHonour) {
                [&] { engine.load(folder, {.device = "cpu", .vae_tiling = "often"}); });
   expect_error(ErrorCode::InvalidModel, {"1000 are there"},
                [&] { engine.load(folder, {.device = "cpu", .memory_budget = 1000}); });
+  for (const std::string device :
+       {"tpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1x", "cuda:99999999999999999999"}) {
+    expect_error(ErrorCode::InvalidArgument, {"cuda:N", "'" + device + "'"},
+                 [&] { engine.load(folder, {.device = device}); });
+  }
   if (!build_info().cuda) {
     expect_error(ErrorCode::EngineUnavailable, {"cuda:3"},
                  [&] { engine.load(folder, {.device = "cuda:3"}); });

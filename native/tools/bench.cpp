@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -208,6 +209,7 @@ class Bench final {
   static constexpr int64_t kDropIndex = 34;  // rows of the text-to-image template
   const Options options_;
   const at::Device device_;
+  const c10::DeviceGuard current_{device_};
   const at::ScalarType dtype_;
   std::unique_ptr<const models::qwen2_5_vl::TextModel> text_;
   std::unique_ptr<const models::qwen_image::Transformer> transformer_;

@@ -4,6 +4,7 @@
 // when nothing failed.
 #include <ATen/ATen.h>
 #include <ATen/DeviceAccelerator.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/InferenceMode.h>
 
 #include <chrono>
@@ -201,6 +202,7 @@ int main(int argc, char** argv) try {
   engine::Engine engine;
   engine::configure_backends();
   const at::Device device = engine::resolve_device(device_name);
+  const c10::DeviceGuard current(device);
   const auto info = engine::describe_device(device);
   std::printf("libtorch %s on %s (%s)\n", engine::build_info().libtorch.c_str(), info.name.c_str(),
               info.id.c_str());
