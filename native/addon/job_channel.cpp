@@ -12,7 +12,7 @@ constexpr size_t kUnlimitedQueue = 0;
 
 std::shared_ptr<JobChannel> JobChannel::open(Napi::Env env, Napi::Function on_event) {
   auto channel = std::make_shared<JobChannel>();
-  // Deliveries run until the finalizer does: it is what holds the channel for them.
+  // Deliveries to a living environment end with the finalizer: it holds the channel for them.
   auto* const held = new std::shared_ptr<JobChannel>(channel);
   channel->function_ = Function::New(
       env, on_event, "qwen_image job", kUnlimitedQueue, /*initialThreadCount=*/1, channel.get(),
@@ -32,11 +32,13 @@ void JobChannel::send(Delivery delivery) {
   const std::lock_guard lock(mutex_);
   if (closed_) return;
   ++waiting_;
-  if (function_.NonBlockingCall(owned.get()) == napi_ok) {
+  const napi_status status = function_.NonBlockingCall(owned.get());
+  if (status == napi_ok) {
     static_cast<void>(owned.release());
-  } else {
-    --waiting_;
+    return;
   }
+  --waiting_;
+  if (status == napi_closing) closed_ = true;  // it has released the function
 }
 
 void JobChannel::send_unless_late(Delivery delivery) {
@@ -52,8 +54,9 @@ void JobChannel::close() {
 void JobChannel::deliver(Napi::Env env, Napi::Function on_event, JobChannel* channel,
                          Delivery* delivery) {
   const std::unique_ptr<Delivery> owned(delivery);
+  // The environment is ending: Node has called the finalizer, and the channel may be gone.
+  if (env == nullptr) return;
   --channel->waiting_;
-  if (env == nullptr) return;  // the environment is ending
   try {
     (*owned)(env, on_event);
   } catch (const Napi::Error& error) {

@@ -300,6 +300,7 @@ describe('the end of a process in mid-run', () => {
     ['process.exit while the model is loaded', 'exit-in-load', 7],
     ['an engine that was collected', 'collect', 0],
     ['worker.terminate, and the main thread goes on', 'terminate', 0],
+    ['worker.terminate with a result that nobody has taken', 'terminate-late', 0],
   ])('by %s is clean', async (_, mode, exitCode) => {
     const child = spawn(process.execPath, ['--expose-gc', script, mode, demo], { stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';

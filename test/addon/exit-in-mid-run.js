@@ -6,7 +6,7 @@ const { setImmediate: turn } = require('node:timers/promises');
 const { Worker, isMainThread, workerData, parentPort } = require('node:worker_threads');
 
 const addon = require(join(__dirname, '../../build/native/qwen_image.node'));
-const [mode, folder] = isMainThread ? process.argv.slice(2) : ['run', workerData];
+const [mode, folder] = isMainThread ? process.argv.slice(2) : workerData;
 
 const options = {
   device: 'cpu',
@@ -36,6 +36,12 @@ async function loaded() {
   return engine;
 }
 
+async function workerThat(does) {
+  const worker = new Worker(__filename, { workerData: [does, folder] });
+  await new Promise((resolve) => worker.once('message', resolve));
+  return worker;
+}
+
 function exitAsPlanned(code) {
   process.stdout.write('as planned\n', () => process.exit(code));
 }
@@ -63,12 +69,25 @@ const modes = {
     if (images.length === 1) console.log('as planned');
   },
   async terminate() {
-    const worker = new Worker(__filename, { workerData: folder });
-    await new Promise((resolve) => worker.once('message', resolve));
+    const worker = await workerThat('run');
     await worker.terminate();
     const engine = await loaded();
     const { images } = await engine.generate('a', request(2), () => {});
     if (images.length === 1) console.log('as planned');
+  },
+  async 'terminate-late'() {
+    const engine = await loaded();
+    const worker = await workerThat('block');
+    // The engine takes jobs in turn: the worker's has ended when this one has, and nobody has taken its result.
+    const { images } = await engine.generate('a', request(2), () => {});
+    await worker.terminate();
+    if (images.length === 1) console.log('as planned');
+  },
+  async block() {
+    const engine = await loaded();
+    void engine.generate('a', request(2), () => {});
+    parentPort.postMessage('running');
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   },
   async run() {
     const engine = await loaded();
