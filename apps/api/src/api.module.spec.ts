@@ -112,6 +112,11 @@ describe(ApiModule.name, () => {
     });
     // Without a size the picture's own is taken, and a document that said otherwise would make clients send another.
     expect(ImageToImageDto).not.toHaveProperty('properties.width.default');
+    // Swagger UI sends every default and example of a form: they must go together, and quality is refused with png.
+    expect(ImageToImageDto).toMatchObject({
+      properties: { output_format: { example: 'jpeg' }, output_quality: { example: 90 } },
+    });
+    expect(ImageToImageDto).not.toHaveProperty('properties.output_format.default');
     const responses = (body as { paths: Record<string, { post: { responses: object } }> }).paths['/text-to-image']?.post
       .responses;
     expect(Object.keys(responses ?? {}).sort()).toEqual(

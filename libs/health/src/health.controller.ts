@@ -17,7 +17,11 @@ export class HealthController {
   @Get()
   @ApiOperation({ summary: 'How the service is', operationId: 'getHealth' })
   @ApiOkResponse({ type: HealthResponse, description: 'status is "ok"' })
-  @ApiServiceUnavailableResponse({ type: HealthResponse, description: 'any other status, with Retry-After' })
+  @ApiServiceUnavailableResponse({
+    type: HealthResponse,
+    description: 'any other status',
+    headers: { 'Retry-After': { description: 'seconds until another look is worth it', schema: { type: 'integer' } } },
+  })
   report(@Res({ passthrough: true }) response: Response): HealthResponse {
     const report = this.service.report();
     if (report.status !== 'ok') this.refuse(response);
@@ -25,7 +29,7 @@ export class HealthController {
   }
 
   @Get('live')
-  @ApiOperation({ operationId: 'getLiveness' })
+  @ApiOperation({ summary: 'Whether the process turns', operationId: 'getLiveness' })
   @HealthCheck({ noCache: true, swaggerDocumentation: true })
   live(@Res({ passthrough: true }) response: Response): Promise<HealthCheckResult> {
     // That this answer is written at all is what is asked for: the event loop turns.
@@ -33,14 +37,14 @@ export class HealthController {
   }
 
   @Get('ready')
-  @ApiOperation({ operationId: 'getReadiness' })
+  @ApiOperation({ summary: 'Whether a generation sent now reaches a ready engine', operationId: 'getReadiness' })
   @HealthCheck({ noCache: true, swaggerDocumentation: true })
   ready(@Res({ passthrough: true }) response: Response): Promise<HealthCheckResult> {
     return this.probe(response, [() => this.service.ready()]);
   }
 
   @Get('startup')
-  @ApiOperation({ operationId: 'getStartup' })
+  @ApiOperation({ summary: 'Whether the first load has ended well', operationId: 'getStartup' })
   @HealthCheck({ noCache: true, swaggerDocumentation: true })
   startup(@Res({ passthrough: true }) response: Response): Promise<HealthCheckResult> {
     return this.probe(response, [() => this.service.startup()]);

@@ -15,7 +15,7 @@ type RequestClass = (typeof requestClasses)[number];
 export function serveDocs(app: INestApplication, { name, version }: Software): void {
   const description =
     'Draws pictures with Qwen-Image models. Bounds of the fields are those of this server and its loaded model.';
-  const builder = new DocumentBuilder().setTitle(name).setDescription(description).setVersion(version);
+  const builder = new DocumentBuilder().setTitle(name).setDescription(description).setVersion(version).addServer('/');
   const document = SwaggerModule.createDocument(app, builder.setOpenAPIVersion('3.1.0').build());
   for (const schema of requestSchemas(document).values()) schema.additionalProperties = false;
   const engine = app.get(EngineClient);
@@ -35,7 +35,7 @@ export function withBounds(base: OpenAPIObject, limits: LimitsConfig, model: Mod
   for (const [Dto, { properties }] of requestSchemas(document)) {
     for (const [name, { rule }] of fieldsOf(Dto)) {
       const property = properties?.[name];
-      if (property) Object.assign(property, rule.schema(context), defaultOf(name, Dto, model));
+      if (property) Object.assign(property, rule.schema(context), valueToShow(name, Dto, model));
     }
   }
   return document;
@@ -45,14 +45,16 @@ function requestSchemas({ components }: OpenAPIObject): Map<RequestClass, Schema
   return new Map(requestClasses.map((Dto) => [Dto, components?.schemas?.[Dto.name] as SchemaObject]));
 }
 
-function defaultOf(name: string, Dto: RequestClass, { defaults }: ModelInfo): { default?: number | string } {
+/** The model's default; only an example where it is none: a picture that is drawn anew keeps its own size. */
+function valueToShow(name: string, Dto: RequestClass, { defaults }: ModelInfo): Pick<SchemaObject, 'default' | 'example'> {
   const values: Readonly<Record<string, number | string>> = {
-    // A picture that is drawn anew keeps its own size.
-    ...(Dto === ImageToImageDto ? {} : { width: defaults.width, height: defaults.height }),
+    width: defaults.width,
+    height: defaults.height,
     num_inference_steps: defaults.numInferenceSteps,
     true_cfg_scale: defaults.trueCfgScale,
     negative_prompt: defaults.negativePrompt,
   };
   const value = values[name];
-  return value === undefined ? {} : { default: value };
+  if (value === undefined) return {};
+  return Dto === ImageToImageDto && (name === 'width' || name === 'height') ? { example: value } : { default: value };
 }

@@ -91,7 +91,12 @@ export class TextToImageDto {
 
   @Field(
     { rule: integer(0, (_context, { num_images }) => maxSeed(num_images)) },
-    { type: 'integer', format: 'int64', description: 'random when absent; always echoed. Image k is drawn with seed + k' },
+    {
+      type: 'integer',
+      format: 'int64',
+      example: 1,
+      description: 'random when absent; always echoed. Image k is drawn with seed + k',
+    },
   )
   seed?: number;
 
@@ -112,10 +117,17 @@ export class TextToImageDto {
   )
   max_sequence_length?: number;
 
-  @Field({ rule: choice(...imageFormats) }, { enum: imageFormats, default: 'png' })
+  // Swagger UI fills forms in with examples, and those of format and quality go together.
+  @Field(
+    { rule: choice(...imageFormats) },
+    { enum: imageFormats, example: 'jpeg', description: 'when absent the first image type of Accept, else png' },
+  )
   output_format?: ImageFormat;
 
-  @Field({ rule: also(integer(1, 100), notForPng) }, { type: 'integer', description: 'jpeg and webp only; 90 when absent' })
+  @Field(
+    { rule: also(integer(1, 100), notForPng) },
+    { type: 'integer', example: 90, description: 'jpeg and webp only; 90 when absent' },
+  )
   output_quality?: number;
 
   @Field(
