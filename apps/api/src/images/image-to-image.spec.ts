@@ -75,6 +75,8 @@ describe('POST /image-to-image', () => {
     expect(faultsOf(twice)).toEqual({ prompt: 'was sent more than once' });
     const files = await post().attach('image', fixture('quadrants.png'));
     expect(faultsOf(files)).toEqual({ image: 'must be one file, got 2' });
+    const three = await post().attach('image', fixture('quadrants.png')).attach('image', fixture('quadrants.png'));
+    expect(faultsOf(three)).toEqual({ image: 'must be one file, got more than 2' });
     const other = await post({}, null).attach('picture', fixture('quadrants.png'));
     expect(faultsOf(other)).toMatchObject({ picture: 'is not a file of this route; did you mean image?' });
   });

@@ -55,6 +55,8 @@ function uploadError(error: unknown, { maxUploadBytes }: Pick<LimitsConfig, 'max
   const { code, field, message } = error;
   if (code === 'LIMIT_FILE_SIZE') return fieldError('PAYLOAD_TOO_LARGE', field, `has more than ${maxUploadBytes} bytes`, error);
   if (code === 'LIMIT_FIELD_VALUE') return fieldError('PAYLOAD_TOO_LARGE', field, `has more than ${maxFieldBytes} bytes`, error);
+  if (code === 'LIMIT_FILE_COUNT')
+    return fieldError('INVALID_ARGUMENT', 'image', `must be one file, got more than ${maxFiles}`, error);
   return fieldError('INVALID_ARGUMENT', field, message, error);
 }
 
