@@ -17,13 +17,15 @@ constexpr int64_t kMaxFusedHeadDim = 256;
 at::Tensor chunked_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                              int64_t rows) {
   const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(-1)));
-  const at::Tensor k_t = k.transpose(-2, -1);
+  // float32 throughout, as inside the fused kernels: scores rounded to bfloat16 are off by tenths.
+  const at::Tensor k_t = k.to(at::kFloat).transpose(-2, -1);
+  const at::Tensor v32 = v.to(at::kFloat);
   at::Tensor out = at::empty_like(q);
   for (int64_t begin = 0; begin < q.size(2); begin += rows) {
     const int64_t length = std::min(rows, q.size(2) - begin);
     // [B, H, rows, D] x [B, H, D, S] → [B, H, rows, S]
-    const at::Tensor scores = at::matmul(q.narrow(2, begin, length) * scale, k_t);
-    out.narrow(2, begin, length).copy_(at::matmul(at::softmax(scores, -1), v));
+    const at::Tensor scores = at::matmul(q.narrow(2, begin, length).to(at::kFloat) * scale, k_t);
+    out.narrow(2, begin, length).copy_(at::matmul(at::softmax(scores, -1), v32));
   }
   return out;
 }
