@@ -7,9 +7,10 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
+#include <functional>
 #include <string>
 
 #include "engine/device.h"
@@ -33,8 +34,16 @@ void report(bool ok, const std::string& what) {
   ++(ok ? passed : failed);
 }
 
+// Two bfloat16 computations, each as far from float32 as the reference's own, may be twice as far
+// apart. 0 where only one of them was recorded.
+double bfloat16_spread(const golden::Recording& recording, const std::string& stage) {
+  const std::string bfloat16 = "bf16." + stage;
+  if (!recording.has(stage) || !recording.has(bfloat16)) return 0;
+  return 2 * golden::relative_error(recording.tensor(bfloat16), recording.tensor(stage));
+}
+
 // Other kernels sum in another order: float32 without TF32 stays near 1e-6 a forward, runs of
-// several steps amplify it; bfloat16 has steps of 2^-8.
+// several steps amplify it; bfloat16 has steps of 2^-8, which random weights amplify too.
 void check_goldens(at::Device device) {
   struct Limit {
     at::ScalarType dtype;
@@ -44,13 +53,17 @@ void check_goldens(at::Device device) {
   for (const Limit& limit :
        {Limit{at::kFloat, "float32", 2e-5, 1e-4}, Limit{at::kBFloat16, "bfloat16", 2e-2, 0.3}}) {
     for (const std::string& checkpoint : golden::checkpoint_names()) {
+      const golden::Recording recording(checkpoint);
       const auto measured = golden::measure(checkpoint, device, limit.dtype);
       for (const auto& [stage, error] : measured.stages) {
         const bool whole_run = stage.rfind("t2i", 0) == 0 || stage.rfind("i2i", 0) == 0;
+        double allowed = whole_run ? limit.run : limit.forward;
+        if (limit.dtype == at::kBFloat16)
+          allowed = std::max(allowed, bfloat16_spread(recording, stage));
         char text[160];
-        std::snprintf(text, sizeof text, "%s %s %s: %.1e", limit.name, checkpoint.c_str(),
-                      stage.c_str(), error);
-        report(error < (whole_run ? limit.run : limit.forward), text);
+        std::snprintf(text, sizeof text, "%s %s %s: %.1e of %.1e", limit.name, checkpoint.c_str(),
+                      stage.c_str(), error, allowed);
+        report(error < allowed, text);
       }
       for (const auto& [run, picture] : measured.pictures) {
         std::printf("      %s %s: %ld of %ld values differ, mean %.4f levels\n", checkpoint.c_str(),
