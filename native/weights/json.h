@@ -57,7 +57,6 @@ class ConfigReader {
  public:
   static ConfigReader open(const std::string& path);
 
-  const std::string& path() const { return path_; }
   bool has(std::string_view key) const;
   // A nested object, or this one where the key is absent (flat and nested layouts of one config).
   ConfigReader nested_or_self(std::string_view key) const;

@@ -21,7 +21,6 @@ class SafetensorsFile final : public std::enable_shared_from_this<SafetensorsFil
   SafetensorsFile(const SafetensorsFile&) = delete;
   SafetensorsFile& operator=(const SafetensorsFile&) = delete;
 
-  const std::string& path() const { return path_; }
   bool contains(const std::string& name) const { return entries_.contains(name); }
   std::vector<std::string> names() const;
 

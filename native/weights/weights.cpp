@@ -91,7 +91,6 @@ struct Weights::State {
   std::set<std::string> taken;
   std::vector<Missing> missing;
   std::vector<std::string> mismatches;
-  int64_t parameters = 0;
   // Stands in, expanded, for what is missing or mis-shaped: the right shape and no memory, so that
   // construction goes on to find the other faults, whatever sizes the config claims.
   at::Tensor hollow;
@@ -99,17 +98,13 @@ struct Weights::State {
 
 Weights::Weights(Checkpoint checkpoint, at::ScalarType dtype, at::Device device)
     : state_(std::make_shared<State>(
-          State{std::move(checkpoint), dtype, device, {}, {}, {}, 0, at::zeros({}, at::kFloat)})) {}
+          State{std::move(checkpoint), dtype, device, {}, {}, {}, at::zeros({}, at::kFloat)})) {}
 
 Weights::Weights(std::shared_ptr<State> state, std::string prefix)
     : state_(std::move(state)), prefix_(std::move(prefix)) {}
 
 Weights Weights::operator/(std::string_view name) const {
   return Weights(state_, prefix_ + std::string(name) + ".");
-}
-
-bool Weights::has(std::string_view name) const {
-  return state_->checkpoint.tensors().contains(prefix_ + std::string(name));
 }
 
 const at::Tensor* Weights::take(std::string_view name, at::IntArrayRef shape) const {
@@ -130,7 +125,6 @@ const at::Tensor* Weights::take(std::string_view name, at::IntArrayRef shape) co
     state_->mismatches.push_back(c10::str("wrong dtype: ", full, " is ", stored.scalar_type()));
     return nullptr;
   }
-  state_->parameters += stored.numel();
   return &stored;
 }
 
@@ -159,7 +153,6 @@ at::Tensor Weights::get_stored(std::string_view name, at::IntArrayRef shape) con
 
 at::ScalarType Weights::dtype() const { return state_->dtype; }
 at::Device Weights::device() const { return state_->device; }
-int64_t Weights::parameters() const { return state_->parameters; }
 const std::vector<Weights::Missing>& Weights::missing() const { return state_->missing; }
 
 void Weights::finish(const std::function<bool(const std::string&)>& unused) const {

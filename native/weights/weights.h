@@ -51,7 +51,6 @@ class Weights final {
   Weights operator/(std::string_view name) const;
   Weights operator/(int64_t index) const { return *this / std::to_string(index); }
 
-  bool has(std::string_view name) const;
   // In the scope's dtype, on its device. A stored tensor of that dtype on a CPU is not copied. A
   // missing or mis-shaped tensor is noted for `finish`, which reports all of them together.
   at::Tensor get(std::string_view name, at::IntArrayRef shape) const;
@@ -65,7 +64,6 @@ class Weights final {
 
   at::ScalarType dtype() const;
   at::Device device() const;
-  int64_t parameters() const;  // elements taken so far
 
   struct Missing {
     std::string name;
