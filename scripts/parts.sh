@@ -1,5 +1,8 @@
 # Parts of a test run: each runs to its end whatever became of the others; sourced after steps.sh, never run.
 
+# Threads that wait by spinning starve each other beside any other busy process (docs/performance.md).
+export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-1000}
+
 results=$root/build/test-results/$run_name
 rm -rf "$results"
 mkdir -p "$results"

@@ -159,14 +159,6 @@ DeviceStats device_stats(std::optional<c10::Device> device) {
   return stats;
 }
 
-int64_t available_memory(c10::Device device) {
-  if (device.is_cuda())
-    return static_cast<int64_t>(at::accelerator::getMemoryInfo(device.index()).first);
-  const int64_t machine = meminfo_bytes("MemAvailable");
-  const int64_t limit = cgroup_limit();
-  return limit > 0 ? std::min(limit, machine) : machine;
-}
-
 void release_caches(c10::Device device) noexcept {
   if (!device.is_cuda()) {
     malloc_trim(0);

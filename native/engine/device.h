@@ -23,8 +23,6 @@ void configure_backends();
 
 DeviceInfo describe_device(c10::Device device);
 DeviceStats device_stats(std::optional<c10::Device> device);
-// Bytes that a model could take now.
-int64_t available_memory(c10::Device device);
 // Returns cached blocks to the device, as far as it still works.
 void release_caches(c10::Device device) noexcept;
 std::optional<std::string> cuda_version();

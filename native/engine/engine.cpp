@@ -104,11 +104,12 @@ FolderSize measure(const std::string& folder) {
 }
 
 // float32 on a CPU where it fits, else bfloat16; bfloat16 on CUDA. Fails where the model can never
-// fit.
+// fit. What the device has counts, not what is free just now: two starts must draw the same
+// pictures.
 at::ScalarType choose_dtype(const LoadOptions& options, c10::Device device,
                             const FolderSize& size) {
   const int64_t budget =
-      options.memory_budget > 0 ? options.memory_budget : available_memory(device);
+      options.memory_budget > 0 ? options.memory_budget : device_stats(device).memory_total;
   const int64_t elements = options.sequential ? size.largest : size.needed;
   const auto fits = [&](at::ScalarType dtype) {
     return elements * static_cast<int64_t>(c10::elementSize(dtype)) <= budget;

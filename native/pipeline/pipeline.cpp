@@ -11,6 +11,7 @@
 #include "pipeline/image.h"
 #include "pipeline/latents.h"
 #include "pipeline/load.h"
+#include "pipeline/modulation_window.h"
 #include "pipeline/watch.h"
 
 namespace qwen::pipeline {
@@ -232,8 +233,8 @@ void Pipeline::denoise(Run& run) {
         .to(device);
   };
   // The timestep is rounded to the model's dtype before it is divided, as the pipelines do.
-  const auto modulation =
-      transformer->modulate(tail(run.schedule.timesteps, 0).to(options_.dtype) / 1000);
+  ModulationWindow modulation(*transformer,
+                              tail(run.schedule.timesteps, 0).to(options_.dtype) / 1000);
   const at::Tensor sigmas = tail(run.schedule.sigmas, 1);
   const at::Tensor deltas = sigmas.narrow(0, 1, steps) - sigmas.narrow(0, 0, steps);
   models::qwen_image::AfterBlock between_blocks;
@@ -246,8 +247,8 @@ void Pipeline::denoise(Run& run) {
     StepPacer pacer(device);
     for (int64_t step = 0; step < steps; ++step) {
       run.poll();
-      const at::Tensor prediction =
-          (*transformer)(latents, conditioning, modulation, step, between_blocks);
+      const at::Tensor prediction = (*transformer)(latents, conditioning, modulation.of(step),
+                                                   ModulationWindow::row_of(step), between_blocks);
       const at::Tensor velocity =
           run.guided ? guide(prediction, run.request.true_cfg_scale) : prediction.select(0, 0);
       // dt is a 0-dim tensor: the product is rounded to the model's dtype, the sum is float32.

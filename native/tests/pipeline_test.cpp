@@ -8,6 +8,7 @@
 #include "pipeline/guidance.h"
 #include "pipeline/latents.h"
 #include "pipeline/load.h"
+#include "pipeline/modulation_window.h"
 #include "pipeline/watch.h"
 #include "tests/expect_error.h"
 #include "tests/golden.h"
@@ -92,6 +93,23 @@ TEST_F(PipelineTest, ReportsEveryStepThatIsRun) {
       },
       never_);
   EXPECT_EQ(steps, (std::vector<int64_t>{1, 2, 3}));
+}
+
+TEST_F(PipelineTest, LongSchedulesGoThroughSeveralWindowsOfModulation) {
+  // 130 steps are three windows. With all steps in one window the rows must be the same.
+  const auto transformer = load_transformer(folder_, at::kFloat, at::kCPU);
+  const at::Tensor timesteps = at::linspace(1, 0.01, 130, at::TensorOptions(at::kFloat));
+  const auto all = transformer->modulate(timesteps);
+  ModulationWindow window(*transformer, timesteps);
+  for (const int64_t step : {0, 63, 64, 127, 128, 129, 5}) {
+    const auto& rows = window.of(step);
+    const int64_t row = ModulationWindow::row_of(step);
+    EXPECT_TRUE(
+        rows.blocks[0].img.select(0, row).allclose(all.blocks[0].img.select(0, step), 1e-5, 1e-5))
+        << step;
+    EXPECT_TRUE(rows.norm_out.select(0, row).allclose(all.norm_out.select(0, step), 1e-5, 1e-5))
+        << step;
+  }
 }
 
 TEST_F(PipelineTest, CancelEndsTheRunAtTheNextStep) {
