@@ -37,14 +37,16 @@ export class RequestResolver {
     return { ...common, generate, kind: 'image-to-image', imageFile };
   }
 
-  private common(dto: TextToImageDto, model: ModelInfo, format: ImageFormat, { width, height }: Size) {
+  private common(dto: TextToImageDto, model: ModelInfo, format: ImageFormat, size: Size) {
+    const steps = dto.num_inference_steps ?? model.defaults.numInferenceSteps;
+    this.holdToLimits(size, steps);
     return {
       generate: {
         prompt: dto.prompt,
         negativePrompt: dto.negative_prompt ?? model.defaults.negativePrompt,
-        width,
-        height,
-        numInferenceSteps: dto.num_inference_steps ?? model.defaults.numInferenceSteps,
+        width: size.width,
+        height: size.height,
+        numInferenceSteps: steps,
         trueCfgScale: dto.true_cfg_scale ?? model.defaults.trueCfgScale,
         seed: dto.seed ?? randomInt(randomSeeds),
         numImages: dto.num_images ?? 1,
@@ -52,6 +54,21 @@ export class RequestResolver {
       },
       output: { format, quality: dto.output_quality ?? defaults.quality, metadata: dto.output_metadata ?? true },
     };
+  }
+
+  /** Given values have been checked: what is found here is the model's own, which an operator's limits may rule out. */
+  private holdToLimits({ width, height }: Size, steps: number): void {
+    const { minSide, maxSide, maxPixels, maxSteps } = this.limits;
+    const sizeHolds = Math.min(width, height) >= minSide && Math.max(width, height) <= maxSide && width * height <= maxPixels;
+    const faults = [
+      ...(sizeHolds
+        ? []
+        : [{ field: 'width', message: `and height are required: the model's own ${width}x${height} is not within the limits` }]),
+      ...(steps <= maxSteps
+        ? []
+        : [{ field: 'num_inference_steps', message: `is required: the model's own ${steps} is above the limit of ${maxSteps}` }]),
+    ];
+    if (faults.length > 0) throw invalidFields(faults);
   }
 
   private inputSize(input: Size, model: ModelInfo): Size {

@@ -307,6 +307,21 @@ describe('POST /text-to-image', () => {
   });
 });
 
+describe('POST /text-to-image with limits below what the model would choose', () => {
+  let api: TestApi;
+  beforeAll(async () => (api = await startTestApi('limits.maxSide=128', 'limits.maxSteps=10')));
+  afterAll(() => api.app.close());
+  const post = (body: object) => request(api.app.getHttpServer()).post('/text-to-image').send(body);
+
+  it('asks for the fields that the limits rule the defaults out of', async () => {
+    expect(faultsOf(await post({ prompt: 'x' }))).toEqual({
+      width: "and height are required: the model's own 256x256 is not within the limits",
+      num_inference_steps: "is required: the model's own 20 is above the limit of 10",
+    });
+    await post(small).expect(200);
+  });
+});
+
 /** A body as it is: supertest would encode it. */
 function rawPost({ app }: TestApi, body: Buffer): Promise<{ status: number; body: string }> {
   const { port } = app.getHttpServer().address() as AddressInfo;
