@@ -54,7 +54,8 @@ describe('EngineClient with the real host', () => {
         if (message === 'engine host started') pids.push(Number(fields?.['pid']));
       },
     };
-    engine = new EngineClient({ host: { path: hostEntry, args }, folder, load, specialTokens: 'allow' }, log);
+    const watchdog = { hangMs: 60_000, stageFactor: 10 };
+    engine = new EngineClient({ host: { path: hostEntry, args }, folder, load, specialTokens: 'allow', watchdog }, log);
     const settled = reach(({ state }) => state === 'ready' || state === 'failed');
     engine.start();
     return settled;
@@ -137,7 +138,7 @@ describe('the engine host', () => {
         if (message.type === 'ready') tell({ type: 'load', folder: demo, options: load, specialTokens: 'allow' });
         else if (message.type === 'loaded') tell({ type: 'generate', jobId: 'a', request: request(200) });
         else if (message.type === 'progress') resolve();
-        else reject(new Error(JSON.stringify(message)));
+        else if (message.type !== 'alive') reject(new Error(JSON.stringify(message)));
       });
     });
   }
