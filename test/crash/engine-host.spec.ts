@@ -8,7 +8,7 @@ import {
   type ToHost,
 } from '@app/engine';
 import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { join } from 'node:path';
 
 /* The built engine host with the real addon and the demo model: what becomes of it, and of its jobs, when things die. */
@@ -156,7 +156,7 @@ describe('the engine host', () => {
   it("leaves a terminal's Ctrl-C to the server", async () => {
     await running();
     host.kill('SIGINT');
-    await once(host, 'message'); // it still works
+    for await (const [message] of on(host, 'message') as AsyncIterable<[FromHost]>) if (message.type === 'progress') break;
     const ended = once(host, 'exit');
     host.disconnect();
     expect(await ended).toEqual([0, null]);

@@ -1,5 +1,6 @@
 import { EngineError, HostLostError } from '@app/engine';
 import { ImageDecoder, ImageEncoder } from '@app/image-processing';
+import { Logger } from '@nestjs/common';
 import { InferenceService } from './inference.service.js';
 import { jobRequest } from '../../../test/fixtures/job-request.js';
 import { JobRunner } from './job-runner.js';
@@ -11,6 +12,7 @@ describe(InferenceService.name, () => {
   let service: InferenceService;
   const never = new AbortController().signal;
 
+  beforeAll(() => void Logger.overrideLogger(false));
   beforeEach(() => {
     engine = new ScriptedEngine();
     const model = { name: 'demo', residency: 'resident' } as const;

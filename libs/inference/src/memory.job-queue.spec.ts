@@ -1,4 +1,5 @@
 import { HostLostError } from '@app/engine';
+import { Logger } from '@nestjs/common';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Runner } from './job-queue.js';
 import { newJob } from '../../../test/fixtures/job-request.js';
@@ -60,6 +61,7 @@ describe(MemoryJobQueue.name, () => {
   let runner: ScriptedRunner;
   let queue: MemoryJobQueue;
 
+  beforeAll(() => void Logger.overrideLogger(false));
   beforeEach(() => {
     runner = new ScriptedRunner();
     queue = new MemoryJobQueue(runner, 2);

@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import { AsyncResource } from 'node:async_hooks';
 import { HostLostError } from '@app/engine';
 import type { JobQueue, JobTally, QueueDepth, Runner } from './job-queue.js';
@@ -21,6 +22,7 @@ const maxAttempts = 2;
 
 /** First come, first served, one at a time, in this process. */
 export class MemoryJobQueue implements JobQueue {
+  private readonly logger = new Logger(MemoryJobQueue.name);
   private readonly waiting: Entry[] = [];
   private running: Entry | null = null;
   private working: Promise<void> | null = null;
@@ -122,6 +124,7 @@ export class MemoryJobQueue implements JobQueue {
         new ServiceError('ENGINE_CRASHED', `the engine ended ${job.attempt} times under this job`, { cause }),
       );
     } else {
+      this.logger.warn(`${cause.message} under job ${job.id}, which is run once more`);
       job.moveTo('queued');
       this.waiting.unshift(entry);
     }
