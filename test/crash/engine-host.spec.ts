@@ -8,7 +8,7 @@ import {
   type ToHost,
 } from '@app/engine';
 import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { join } from 'node:path';
 
 /* The built engine host with the real addon and the demo model: what becomes of it, and of its jobs, when things die. */
@@ -54,7 +54,8 @@ describe('EngineClient with the real host', () => {
         if (message === 'engine host started') pids.push(Number(fields?.['pid']));
       },
     };
-    engine = new EngineClient({ host: { path: hostEntry, args }, folder, load, specialTokens: 'allow' }, log);
+    const watchdog = { hangMs: 60_000, stageFactor: 10 };
+    engine = new EngineClient({ host: { path: hostEntry, args }, folder, load, specialTokens: 'allow', watchdog }, log);
     const settled = reach(({ state }) => state === 'ready' || state === 'failed');
     engine.start();
     return settled;
@@ -137,7 +138,7 @@ describe('the engine host', () => {
         if (message.type === 'ready') tell({ type: 'load', folder: demo, options: load, specialTokens: 'allow' });
         else if (message.type === 'loaded') tell({ type: 'generate', jobId: 'a', request: request(200) });
         else if (message.type === 'progress') resolve();
-        else reject(new Error(JSON.stringify(message)));
+        else if (message.type !== 'alive') reject(new Error(JSON.stringify(message)));
       });
     });
   }
@@ -155,7 +156,7 @@ describe('the engine host', () => {
   it("leaves a terminal's Ctrl-C to the server", async () => {
     await running();
     host.kill('SIGINT');
-    await once(host, 'message'); // it still works
+    for await (const [message] of on(host, 'message') as AsyncIterable<[FromHost]>) if (message.type === 'progress') break;
     const ended = once(host, 'exit');
     host.disconnect();
     expect(await ended).toEqual([0, null]);

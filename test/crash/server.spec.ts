@@ -1,52 +1,156 @@
-import { answerOf, Client, errorOf, firstOf, small } from '../e2e/client.js';
-import { Server } from '../e2e/server.js';
+import { answerOf, Client, errorOf, firstOf, picturesOf, small, type Picture } from '../e2e/client.js';
+import { eventually, isRunning, Server } from '../e2e/server.js';
 
-/* The engine host of a serving server dies in every way it can. */
+/* The engine host of a serving server dies or hangs in every way it can. */
 
-const long = { ...small, width: 256, height: 256, num_inference_steps: 200 };
+const long = { ...small, width: 256, height: 256, num_inference_steps: 100 };
+const hangMs = 4000;
+
+async function pictureOf(answer: Promise<Response>): Promise<Picture> {
+  return firstOf(await picturesOf(await answerOf(await answer)));
+}
 
 describe('a server whose engine host dies', () => {
   let server: Server;
   let client: Client;
-  let asBefore: Buffer;
+  let asBefore: { long: Picture; small: Picture };
   beforeAll(async () => {
     server = await Server.ready();
     client = new Client(server);
-    asBefore = firstOf(await client.draw(small)).data;
+    asBefore = { long: firstOf(await client.draw(long)), small: firstOf(await client.draw(small)) };
   });
   afterAll(async () => {
     expect(await server.stop()).toMatchObject({ code: 0 });
   });
 
-  it.each(['SIGSEGV', 'SIGKILL', 'SIGABRT'] as const)('of %s in the middle of a job goes on', async (signal) => {
+  it.each(['SIGSEGV', 'SIGKILL', 'SIGABRT'] as const)('of %s in the middle of a job draws it again', async (signal) => {
     const host = server.hostPid();
     const logged = server.log.length;
-    const job = client.postJson(long);
+    const job = pictureOf(client.postJson(long));
     await client.queueIs({ running: 1 });
-    const waiting = client.postJson(small);
+    const ends: string[] = [];
+    const waiting = pictureOf(client.postJson(small)).finally(() => ends.push('waiting'));
+    void job.finally(() => ends.push('replayed')).catch(() => null);
     await client.queueIs({ running: 1, pending: 1 });
     process.kill(host, signal);
 
-    const answer = await job;
-    expect(answer.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
-    expect(answer.headers.get('x-should-retry')).toBeNull();
-    expect(await errorOf(answer)).toMatchObject({ status: 503, code: 'ENGINE_UNAVAILABLE' });
+    await server.logged(/^the engine is restarting/, logged);
     const health = await client.get('/health');
-    expect([health.status, await health.json()]).toMatchObject([503, { status: 'restarting' }]);
+    expect([health.status, await health.json()]).toMatchObject([
+      503,
+      { status: 'restarting', queue: { pending: 2, running: 0 } },
+    ]);
     expect(health.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
     expect((await client.get('/health/live')).status).toBe(200);
     expect((await client.get('/health/ready')).status).toBe(503);
-    expect(await errorOf(await client.postJson(small))).toMatchObject({ status: 503, code: 'ENGINE_UNAVAILABLE' });
+    const refused = await client.postJson(small);
+    expect(refused.headers.get('x-should-retry')).toBeNull();
+    expect(await errorOf(refused)).toMatchObject({ status: 503, code: 'ENGINE_UNAVAILABLE' });
 
-    await server.logged(/^model loaded/, logged);
-    // The one that waited was not lost, and the new host draws what the old one drew.
-    expect((await answerOf(await waiting)).images).toHaveLength(1);
+    expect((await job).data.equals(asBefore.long.data)).toBe(true);
+    expect((await waiting).data.equals(asBefore.small.data)).toBe(true);
+    expect(ends).toEqual(['replayed', 'waiting']);
     expect((await client.get('/health')).status).toBe(200);
     expect(server.hostPid()).not.toBe(host);
-    expect(firstOf(await client.draw(small)).data.equals(asBefore)).toBe(true);
   });
 
   it('tells how often it happened', async () => {
     expect(await (await client.get('/health')).json()).toMatchObject({ status: 'ok', engine: { restarts: 3 } });
+    const metrics = await (await client.get('/metrics')).text();
+    expect(metrics).toContain('\nqwen_image_engine_restarts_total 3\n');
+    expect(metrics).toContain('\nqwen_image_jobs_ended_total{status="completed"} 8\n');
+    expect(metrics).toContain('\nqwen_image_requests_rejected_total{reason="ENGINE_UNAVAILABLE"} 3\n');
+  });
+});
+
+describe('a job', () => {
+  let server: Server;
+  let client: Client;
+  beforeEach(async () => {
+    server = await Server.ready('--set', `engine.hangMs=${hangMs}`);
+    client = new Client(server);
+  });
+  afterEach(async () => {
+    expect(await server.stop()).toMatchObject({ code: 0 });
+  });
+
+  /** Ends the host under the job that runs now, and waits for the next one. */
+  async function killHost(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    await client.queueIs({ running: 1 });
+    const logged = server.log.length;
+    process.kill(server.hostPid(), signal);
+    await server.logged(/^model loaded/, logged);
+  }
+
+  it('that takes two hosts down fails, does not run again and harms no other', async () => {
+    const before = firstOf(await client.draw(small));
+    const poison = client.postJson(long);
+    await client.queueIs({ running: 1 });
+    const waiting = pictureOf(client.postJson(small));
+    await client.queueIs({ running: 1, pending: 1 });
+    await killHost();
+    await killHost();
+    const answer = await poison;
+    expect(answer.headers.get('x-should-retry')).toBe('false');
+    expect(await errorOf(answer)).toMatchObject({ status: 503, code: 'ENGINE_CRASHED' });
+    expect((await waiting).data.equals(before.data)).toBe(true);
+    expect(firstOf(await client.draw(small)).data.equals(before.data)).toBe(true);
+    await client.queueIs({ running: 0, pending: 0 });
+  });
+
+  it('whose host hangs is drawn again by the next', async () => {
+    const before = firstOf(await client.draw(long));
+    const host = server.hostPid();
+    const job = pictureOf(client.postJson(long));
+    await killHost('SIGSTOP');
+    expect(server.log.map(({ message }) => message)).toContain(
+      `the engine host hangs and is killed: no sign of life for ${hangMs} ms`,
+    );
+    expect(isRunning(host)).toBe(false);
+    expect((await job).data.equals(before.data)).toBe(true);
+  });
+
+  it('goes on in the same host when the machine slept', async () => {
+    const host = server.hostPid();
+    const job = pictureOf(client.postJson(long));
+    await client.queueIs({ running: 1 });
+    for (const pid of [server.pid, host]) process.kill(pid, 'SIGSTOP');
+    await new Promise((resolve) => setTimeout(resolve, 2 * hangMs));
+    for (const pid of [server.pid, host]) process.kill(pid, 'SIGCONT');
+    await job;
+    expect(server.hostPid()).toBe(host);
+  });
+
+  it('of a client that has gone is not drawn again', async () => {
+    const leave = new AbortController();
+    const gone = fetch(`${server.url}/text-to-image`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(long),
+      signal: leave.signal,
+    }).catch(() => 'gone');
+    await client.queueIs({ running: 1 });
+    const logged = server.log.length;
+    process.kill(server.hostPid(), 'SIGKILL');
+    await server.logged(/^the engine is restarting/, logged);
+    leave.abort();
+    expect(await gone).toBe('gone');
+    await client.queueIs({ running: 0, pending: 0 });
+    await server.logged(/^model loaded/, logged);
+    const metrics = await (await client.get('/metrics')).text();
+    expect(metrics).toContain('\nqwen_image_jobs_ended_total{status="cancelled"} 1\n');
+  });
+
+  it('that waits for the next host is interrupted when the server stops', async () => {
+    const job = client.postJson(long);
+    await client.queueIs({ running: 1 });
+    const logged = server.log.length;
+    process.kill(server.hostPid(), 'SIGKILL');
+    await server.logged(/^the engine is restarting/, logged);
+    server.kill('SIGTERM');
+    const answer = await job;
+    expect(answer.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+    expect(await errorOf(answer)).toMatchObject({ status: 503, code: 'INTERRUPTED' });
+    await eventually('the server has ended', () => !isRunning(server.pid));
   });
 });

@@ -139,6 +139,18 @@ describe('the end', () => {
     expect(await server.ended).toMatchObject({ code: 0 });
   });
 
+  it('interrupts the running job when the grace is over', async () => {
+    const server = await Server.ready('--set', 'server.shutdownGraceMs=100');
+    const client = new Client(server);
+    const running = client.postJson(long);
+    await client.queueIs({ running: 1 });
+    server.kill('SIGTERM');
+    const answer = await running;
+    expect(answer.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+    expect(await errorOf(answer)).toMatchObject({ status: 503, code: 'INTERRUPTED' });
+    expect(await server.ended).toMatchObject({ code: 0 });
+  });
+
   it('comes in the middle of a load too', async () => {
     const server = await Server.listening();
     await server.logged(/^engine host started/);

@@ -92,6 +92,7 @@ describe(ApiModule.name, () => {
       '/health/startup',
       '/image-to-image',
       '/info',
+      '/metrics',
       '/text-to-image',
     ]);
     const { TextToImageDto, ImageToImageDto } = (body as { components: { schemas: Record<string, unknown> } }).components.schemas;

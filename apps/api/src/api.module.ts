@@ -10,6 +10,8 @@ import { GenerationFieldsPipe } from './images/generation-fields.pipe.js';
 import { ImagesController } from './images/images.controller.js';
 import { RequestResolver } from './images/request-resolver.js';
 import { InfoController } from './info/info.controller.js';
+import { MetricsController } from './metrics/metrics.controller.js';
+import { ServiceMetrics } from './metrics/service.metrics.js';
 
 export interface ApiOptions {
   config: AppConfig;
@@ -29,9 +31,9 @@ export class ApiModule {
       imports: [
         ConfigModule.forRoot(config),
         EngineModule.forRoot({
-          inject: [configTokens.model, configTokens.prompt],
-          useFactory: (model: AppConfig['model'], prompt: AppConfig['prompt']) => ({
-            options: engineOptions(model, prompt, hostPath),
+          inject: [configTokens.model, configTokens.prompt, configTokens.engine],
+          useFactory: (model: AppConfig['model'], prompt: AppConfig['prompt'], watchdog: AppConfig['engine']) => ({
+            options: { ...engineOptions(model, prompt, hostPath), watchdog },
             log: engineLog,
           }),
         }),
@@ -39,19 +41,24 @@ export class ApiModule {
         InferenceModule,
         HealthModule,
       ],
-      controllers: [ImagesController, InfoController],
+      controllers: [ImagesController, InfoController, ...(config.metrics.enabled ? [MetricsController] : [])],
       providers: [
         { provide: SOFTWARE, useValue: software },
         { provide: APP_FILTER, useClass: ErrorFilter },
         { provide: APP_PIPE, useClass: GenerationFieldsPipe },
         RequestResolver,
+        ServiceMetrics,
       ],
       exports: [SOFTWARE],
     };
   }
 }
 
-function engineOptions(model: AppConfig['model'], prompt: AppConfig['prompt'], hostPath: string): EngineOptions {
+function engineOptions(
+  model: AppConfig['model'],
+  prompt: AppConfig['prompt'],
+  hostPath: string,
+): Omit<EngineOptions, 'watchdog'> {
   const { path, device, dtype, threads, residency, vaeTiling, memoryBudget } = model;
   return {
     host: { path: hostPath },

@@ -4,8 +4,6 @@ import { Logger } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** How long the running job may still take after the first signal. */
-const drainMs = 60_000;
 /** How long a job that was stopped may take to notice, and slow clients to fetch the answers that are there. */
 const lastAnswersMs = 5000;
 const engineGraceMs = 5000;
@@ -19,6 +17,8 @@ export class Shutdown {
     private readonly app: NestExpressApplication,
     private readonly inference: InferenceService,
     private readonly engine: EngineClient,
+    /** How long the running job may still take. */
+    private readonly graceMs: number,
   ) {}
 
   /** Twice is fine: the second call waits for the first. */
@@ -28,7 +28,8 @@ export class Shutdown {
 
   private async end(): Promise<void> {
     this.logger.log('stopping: no new requests are taken');
-    await Promise.race([this.inference.drain(drainMs), delay(drainMs + lastAnswersMs, undefined, { ref: false })]);
+    const drained = this.inference.drain(this.graceMs);
+    await Promise.race([drained, delay(this.graceMs + lastAnswersMs, undefined, { ref: false })]);
     // A job that did not end in time is rejected with the engine, and so answered before the port closes.
     await this.engine.stop(engineGraceMs);
     await this.closeServer();

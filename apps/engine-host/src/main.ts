@@ -1,4 +1,4 @@
-import { loadAddon, toEngineError, type Addon, type FromHost, type ToHost } from '@app/engine';
+import { heartbeatMs, loadAddon, toEngineError, type Addon, type FromHost, type ToHost } from '@app/engine';
 import { Host } from './host.js';
 
 /* Child process of the server: `main.js [path of qwen_image.node]`, spoken to over the fork channel. */
@@ -32,6 +32,8 @@ function serve(addon: Addon): void {
   // The addon's exit hook waits for the engine thread, also in mid-step.
   process.on('disconnect', () => process.exit());
   process.on('SIGTERM', () => void host.shutDown());
+  // Unanswered work of the engine thread does not hold these up: they tell of the event loop alone.
+  setInterval(() => send({ type: 'alive' }), heartbeatMs).unref();
   send({ type: 'ready' });
 }
 

@@ -1,12 +1,14 @@
 /** Every setting of this build, validated and frozen. Names are those of config/default.yaml. */
 export interface AppConfig {
-  server: { host: string; port: number };
+  server: { host: string; port: number; shutdownGraceMs: number };
   model: ModelConfig;
   prompt: { specialTokens: 'allow' | 'escape' | 'reject' };
   limits: LimitsConfig;
   queue: { driver: 'memory'; maxPending: number };
+  engine: { hangMs: number; stageFactor: number };
   logging: { level: LogLevel; format: 'json' | 'pretty' };
   docs: { enabled: boolean };
+  metrics: { enabled: boolean };
 }
 
 export interface ModelConfig {

@@ -9,8 +9,10 @@ export const configTokens = {
   prompt: getConfigToken('prompt'),
   limits: getConfigToken('limits'),
   queue: getConfigToken('queue'),
+  engine: getConfigToken('engine'),
   logging: getConfigToken('logging'),
   docs: getConfigToken('docs'),
+  metrics: getConfigToken('metrics'),
 } as const satisfies Record<keyof AppConfig, string>;
 
 /** Offers the loaded configuration, in slices, to every module; Nest itself reads neither files nor variables. */

@@ -36,6 +36,11 @@ export const settings: readonly Setting[] = [
   },
   { key: 'server.port', kind: count(0, 65535), description: 'port to listen on; 0 = any free one' },
   {
+    key: 'server.shutdownGraceMs',
+    kind: count(0, 3_600_000),
+    description: 'milliseconds that the running job may still take after SIGTERM',
+  },
+  {
     key: 'model.path',
     kind: { type: 'text', pattern: printable, allowed: 'the path of a folder' },
     description: "model folder in diffusers' layout",
@@ -97,6 +102,17 @@ export const settings: readonly Setting[] = [
     description: 'where requests wait',
   },
   { key: 'queue.maxPending', kind: count(0, 100_000), description: 'requests that wait; the running one is not among them' },
+  {
+    key: 'engine.hangMs',
+    // Two seconds are four of the host's signs of life.
+    kind: count(2000, 86_400_000),
+    description: 'milliseconds of silence after which an engine host is taken for hung, killed and started again',
+  },
+  {
+    key: 'engine.stageFactor',
+    kind: count(1, 1000),
+    description: 'a stage of a job may be without progress for so many times its usual duration, and for engine.hangMs at least',
+  },
   { key: 'logging.level', kind: choice('error', 'warn', 'info', 'debug'), description: 'least severe records that are written' },
   {
     key: 'logging.format',
@@ -105,6 +121,7 @@ export const settings: readonly Setting[] = [
     description: 'form of the log',
   },
   { key: 'docs.enabled', kind: { type: 'boolean' }, description: 'GET /docs and GET /openapi.json' },
+  { key: 'metrics.enabled', kind: { type: 'boolean' }, description: 'GET /metrics for Prometheus' },
 ];
 
 /** Keys that the design names and this build does not have: refused by name, so that nobody believes them to work. */
@@ -113,7 +130,6 @@ export const plannedKeys: readonly string[] = [
   'server.trustProxy',
   'server.allowedHosts',
   'server.corsOrigins',
-  'server.shutdownGraceMs',
   'server.keepAliveMs',
   'model.aliases',
   'model.devices',
@@ -132,11 +148,8 @@ export const plannedKeys: readonly string[] = [
   'jobs.ttlMs',
   'jobs.maxBytes',
   'jobs.disconnectGraceMs',
-  'engine.hangMs',
-  'engine.stageFactor',
   'loras.directory',
   'controlnets',
-  'metrics.enabled',
   'logging.prompts',
   'tracing.otlpEndpoint',
   'tracing.sampleRatio',

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { EngineClient } from './engine.client.js';
+import { HostLostError } from './engine.error.js';
 import type { EngineLog } from './engine.log.js';
 import type { EngineStatus } from './engine.status.js';
 import type { GenerateRequest, Progress } from './engine.types.js';
@@ -49,7 +50,7 @@ describe(EngineClient.name, () => {
   let engine: EngineClient;
   let log: RecordingLog;
 
-  function open(start = 'ok'): EngineClient {
+  function open(start = 'ok', hangMs = 60_000): EngineClient {
     log = new RecordingLog();
     engine = new EngineClient(
       {
@@ -57,6 +58,7 @@ describe(EngineClient.name, () => {
         folder: '/models/fake',
         load: { device: 'cpu', dtype: 'auto', threads: 'auto', residency: 'resident', vaeTiling: 'auto', memoryBudget: null },
         specialTokens: 'allow',
+        watchdog: { hangMs, stageFactor: 10 },
         restart,
       },
       log,
@@ -74,8 +76,8 @@ describe(EngineClient.name, () => {
     });
   }
 
-  async function ready(start?: string): Promise<EngineStatus> {
-    open(start);
+  async function ready(start?: string, hangMs?: number): Promise<EngineStatus> {
+    open(start, hangMs);
     const isReady = reach(({ state }) => state === 'ready');
     engine.start();
     return isReady;
@@ -169,6 +171,43 @@ describe(EngineClient.name, () => {
     expect(down.retryAfterS).toBeGreaterThan(0);
     expect(await isBack).toMatchObject({ error: null });
     await expect(engine.generate('c', request('anything'))).resolves.toBeDefined();
+  });
+
+  it.each([
+    ['is stopped', 'stop', 'no sign of life for 1000 ms'],
+    ['is alive, while its job stands still', 'wait for cancel', 'no progress in stage denoise for 1000 ms'],
+  ])('kills a host that %s, and serves again with a new one', async (_, prompt, reason) => {
+    await ready('ok', 1000);
+    await engine.generate('a', request('anything')); // now the stages' usual times are known
+    const { fields } = await log.find('engine host started');
+    const isBack = reach(({ state, restarts }) => state === 'ready' && restarts === 1);
+    const lost: unknown = await engine.generate('b', request(prompt)).catch((error: unknown) => error);
+    expect(lost).toBeInstanceOf(HostLostError);
+    expect(lost).toMatchObject({ message: `the engine host ended (killed: ${reason})` });
+    expect(() => process.kill(Number(fields['pid']), 0)).toThrow('ESRCH');
+    await isBack;
+    await expect(engine.generate('c', request('anything'))).resolves.toBeDefined();
+  });
+
+  it('takes no host for hung that is silent while it loads', async () => {
+    open('load-is-silent', 100);
+    const isReady = reach(({ state }) => state === 'ready');
+    engine.start();
+    expect(await isReady).toMatchObject({ restarts: 0 });
+  });
+
+  it('counts the hosts in a row that do not come up again', async () => {
+    await ready();
+    const record = log.log.bind(log);
+    log.log = (level, message, fields) => {
+      record(level, message, fields);
+      if (message === 'engine host started') process.kill(Number(fields?.['pid']), 'SIGKILL');
+    };
+    const inVain: number[] = [];
+    const thrice = reach(({ failedStarts }) => inVain.push(failedStarts) > 0 && failedStarts === 3);
+    await expect(engine.generate('a', request('crash'))).rejects.toBeInstanceOf(HostLostError);
+    expect(await thrice).toMatchObject({ state: 'restarting' });
+    expect([...new Set(inVain)]).toEqual([0, 1, 2, 3]);
   });
 
   it('keeps the last words of a host, cut to a bearable length', async () => {

@@ -1,4 +1,4 @@
-import { EngineError } from './engine.error.js';
+import { EngineError, type HostLostError } from './engine.error.js';
 import type { EngineLog } from './engine.log.js';
 import { EngineProcess, type EngineOptions, type JobMessage } from './engine.process.js';
 import type { EngineStatus } from './engine.status.js';
@@ -44,7 +44,7 @@ export class EngineClient {
     return () => this.listeners.delete(listener);
   }
 
-  /** @throws EngineError: ENGINE_UNAVAILABLE when no engine is ready or its host dies, CANCELLED by `signal`, or the engine's own. */
+  /** @throws HostLostError when the host ends; EngineError: ENGINE_UNAVAILABLE when no engine is ready, CANCELLED by `signal`, or its own. */
   async generate(jobId: string, request: GenerateRequest, options: GenerateOptions = {}): Promise<GenerateResult> {
     const { signal, onProgress } = options;
     if (signal?.aborted) throw new EngineError('CANCELLED', 'cancelled before it began');
@@ -82,7 +82,7 @@ export class EngineClient {
     }
   }
 
-  private rejectAll(error: EngineError): void {
+  private rejectAll(error: HostLostError): void {
     for (const job of this.jobs.values()) job.reject(error);
   }
 }

@@ -39,3 +39,10 @@ export class EngineError extends Error {
     this.field = field;
   }
 }
+
+/** The host ended under a job that it had begun: by itself, or killed. The job may be drawn by the next host, or be the cause. */
+export class HostLostError extends EngineError {
+  constructor(message: string) {
+    super('ENGINE_UNAVAILABLE', message);
+  }
+}

@@ -6,6 +6,9 @@ import type { DeviceStats, GenerateRequest, GenerateResult, LoadOptions, ModelIn
  * The channel is `fork` IPC with `serialization: 'advanced'`, which carries pixel buffers as they are.
  */
 
+/** How often a host gives a sign of life. */
+export const heartbeatMs = 500;
+
 export type SpecialTokens = 'allow' | 'escape' | 'reject';
 
 export type ToHost =
@@ -27,4 +30,5 @@ export type FromHost =
   | { type: 'progress'; jobId: string; progress: Progress }
   | { type: 'result'; jobId: string; result: GenerateResult }
   | { type: 'failed'; jobId: string; error: HostFailure }
-  | { type: 'stats'; stats: DeviceStats };
+  | { type: 'stats'; stats: DeviceStats }
+  | { type: 'alive' }; // every `heartbeatMs`: the host's event loop turns

@@ -17,6 +17,7 @@ describe(EngineModule.name, () => {
           memoryBudget: null,
         } as const,
         specialTokens: 'allow' as const,
+        watchdog: { hangMs: 60_000, stageFactor: 10 },
       },
       log: { log: () => undefined },
     }));

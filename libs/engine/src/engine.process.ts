@@ -1,10 +1,12 @@
-import { EngineError } from './engine.error.js';
+import { HostLostError } from './engine.error.js';
 import type { EngineLog } from './engine.log.js';
 import type { FromHost, HostFailure, SpecialTokens, ToHost } from './engine.messages.js';
 import type { EngineState, EngineStatus } from './engine.status.js';
 import type { DeviceStats, LoadOptions, ModelInfo } from './engine.types.js';
 import { HostProcess, type HostEntry, type HostExit } from './host/host-process.js';
 import { RestartPolicy, type RestartLimits } from './host/restart-policy.js';
+import { StageEstimate } from './host/stage-estimate.js';
+import { Watchdog, type WatchdogLimits } from './host/watchdog.js';
 
 export interface EngineOptions {
   host: HostEntry;
@@ -12,6 +14,7 @@ export interface EngineOptions {
   folder: string;
   load: LoadOptions;
   specialTokens: SpecialTokens;
+  watchdog: WatchdogLimits;
   restart?: RestartLimits;
 }
 
@@ -21,7 +24,7 @@ export type JobMessage = Extract<FromHost, { jobId: string }>;
 export interface EngineEvents {
   onJobMessage(message: JobMessage): void;
   /** The host is gone and every open job with it. */
-  onHostLost(error: EngineError): void;
+  onHostLost(error: HostLostError): void;
   onStatus(status: EngineStatus): void;
 }
 
@@ -34,8 +37,10 @@ const abandonedHostGraceMs = 1000;
 export class EngineProcess {
   private state: EngineState = 'starting';
   private host: HostProcess | null = null;
+  private watchdog: Watchdog | null = null;
   private restartTimer: NodeJS.Timeout | null = null;
   private restarts = 0;
+  private failedStarts = 0;
   private wasReady = false;
   private readySince: number | null = null;
   private model: ModelInfo | null = null;
@@ -45,6 +50,7 @@ export class EngineProcess {
   private readyAt = Date.now() + unknownLoadMs;
   private loadMs = unknownLoadMs;
   private readonly policy: RestartPolicy;
+  private readonly stages = new StageEstimate();
 
   constructor(
     private readonly options: EngineOptions,
@@ -63,6 +69,7 @@ export class EngineProcess {
     return {
       state: this.state,
       restarts: this.restarts,
+      failedStarts: this.failedStarts,
       readySince: this.readySince,
       model: this.model,
       stats: this.stats,
@@ -72,12 +79,14 @@ export class EngineProcess {
   }
 
   send(message: ToHost): void {
+    this.watchdog?.sent(message);
     this.host?.send(message);
   }
 
   async stop(graceMs: number): Promise<void> {
     if (this.restartTimer) clearTimeout(this.restartTimer);
     this.restartTimer = null;
+    this.endWatch();
     this.changeState('stopped');
     await this.host?.stop(graceMs);
   }
@@ -92,6 +101,7 @@ export class EngineProcess {
   }
 
   private receive(host: HostProcess, message: FromHost): void {
+    this.watchdog?.received(message);
     switch (message.type) {
       case 'ready':
         if (this.state === 'starting') this.changeState('loading');
@@ -103,7 +113,7 @@ export class EngineProcess {
         });
         return;
       case 'loaded':
-        this.becomeReady(message.model, message.stats);
+        this.becomeReady(host, message.model, message.stats);
         return;
       case 'load-failed':
         this.refuseLoad(host, message.error);
@@ -116,19 +126,35 @@ export class EngineProcess {
       case 'result':
       case 'failed':
         this.events.onJobMessage(message);
+        return;
+      case 'alive': // for the watchdog
     }
   }
 
-  private becomeReady(model: ModelInfo, stats: DeviceStats): void {
+  private becomeReady(host: HostProcess, model: ModelInfo, stats: DeviceStats): void {
     if (this.isOver()) return;
     this.model = model;
     this.stats = stats;
     this.error = null;
     this.wasReady = true;
+    this.failedStarts = 0;
     this.readySince = Date.now();
     this.loadMs = this.readySince - this.startedAt;
     this.log.log('info', 'model loaded', { class: model.class, dtype: model.dtype, device: model.device.id, ms: this.loadMs });
+    // Not before: a load may hold up the host's event loop, and reports no stages.
+    this.watchdog = new Watchdog(this.options.watchdog, this.stages, (reason) => this.killHung(host, reason));
     this.changeState('ready');
+  }
+
+  private killHung(host: HostProcess, reason: string): void {
+    this.log.log('error', `the engine host hangs and is killed: ${reason}`, { pid: host.pid });
+    this.endWatch();
+    host.kill(`killed: ${reason}`);
+  }
+
+  private endWatch(): void {
+    this.watchdog?.stop();
+    this.watchdog = null;
   }
 
   /** A first load that is refused would be refused again; later the cause may pass, as memory that another process holds. */
@@ -141,7 +167,8 @@ export class EngineProcess {
 
   private buryHost(host: HostProcess, exit: HostExit): void {
     const readyForMs = this.readySince === null ? null : Date.now() - this.readySince;
-    const lost = new EngineError('ENGINE_UNAVAILABLE', `the engine host ended (${exit.reason})`);
+    const lost = new HostLostError(`the engine host ended (${exit.reason})`);
+    this.endWatch();
     this.host = null;
     this.readySince = null;
     this.stats = null;
@@ -154,8 +181,9 @@ export class EngineProcess {
     this.events.onHostLost(lost);
   }
 
-  private recover(lost: EngineError, readyForMs: number | null, exit: HostExit): void {
+  private recover(lost: HostLostError, readyForMs: number | null, exit: HostExit): void {
     const delayMs = this.policy.delayAfterDeath(readyForMs);
+    if (readyForMs === null) this.failedStarts += 1;
     this.error = { code: lost.code, message: lost.message };
     if (!this.wasReady && this.policy.hopeless) {
       const lastLine = exit.lastLines.at(-1);
@@ -169,7 +197,9 @@ export class EngineProcess {
       this.restarts += 1;
       this.launch();
     }, delayMs);
-    this.changeState('restarting');
+    // Told at every death: whoever waits counts how often it was in vain.
+    this.state = 'restarting';
+    this.events.onStatus(this.status());
   }
 
   private isOver(): boolean {

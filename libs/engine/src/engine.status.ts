@@ -8,6 +8,8 @@ export interface EngineStatus {
   state: EngineState;
   /** Hosts started after the first one. */
   restarts: number;
+  /** Hosts in a row that ended before they were ready. */
+  failedStarts: number;
   /** Milliseconds since the epoch; null unless ready. */
   readySince: number | null;
   /** What is loaded, or was before the host died. */

@@ -11,6 +11,7 @@ export type { EngineOptions } from './engine.process.js';
 export * from './engine.status.js';
 export * from './engine.types.js';
 export type { HostEntry } from './host/host-process.js';
+export type { WatchdogLimits } from './host/watchdog.js';
 export { defaultRestartLimits, type RestartLimits } from './host/restart-policy.js';
 export { PromptEncoder } from './prompt/prompt-encoder.js';
 export { textToImageTemplate } from './prompt/prompt-templates.js';

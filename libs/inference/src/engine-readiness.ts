@@ -10,22 +10,39 @@ const inWords: Record<EngineStatus['state'], string> = {
   stopped: 'the engine is stopped',
 };
 
+/** So many hosts in a row that do not come up are more than bad luck: whoever waits is told, while the engine goes on trying. */
+const hopelessStarts = 3;
+
 export function engineUnavailable({ state, retryAfterS }: EngineStatus, cause?: unknown): ServiceError {
   return new ServiceError('ENGINE_UNAVAILABLE', inWords[state], { retryAfterS: Math.max(1, retryAfterS), cause });
 }
 
-/** Resolves when the engine is ready; rejects when it never will be again. */
-export function whenEngineReady(engine: Pick<EngineClient, 'status' | 'onChange'>): Promise<void> {
+/** Resolves when the engine is ready; rejects when it is not going to be, or `signal` ends the wait. */
+export function whenEngineReady(engine: Pick<EngineClient, 'status' | 'onChange'>, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (status: EngineStatus): boolean => {
       if (status.state === 'ready') resolve();
-      else if (status.state === 'failed' || status.state === 'stopped') reject(engineUnavailable(status));
+      else if (isHopeless(status)) reject(engineUnavailable(status));
       else return false;
       return true;
     };
     if (settle(engine.status())) return;
+    const done = () => {
+      forget();
+      signal?.removeEventListener('abort', giveUp);
+    };
+    const giveUp = () => {
+      done();
+      reject(signal?.reason as Error);
+    };
     const forget = engine.onChange((status) => {
-      if (settle(status)) forget();
+      if (settle(status)) done();
     });
+    signal?.addEventListener('abort', giveUp);
+    if (signal?.aborted) giveUp();
   });
+}
+
+function isHopeless({ state, failedStarts }: EngineStatus): boolean {
+  return state === 'failed' || state === 'stopped' || failedStarts >= hopelessStarts;
 }

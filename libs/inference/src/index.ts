@@ -1,8 +1,8 @@
 export { InferenceModule } from './inference.module.js';
 export { InferenceService, type Outcome } from './inference.service.js';
 export { engineUnavailable } from './engine-readiness.js';
-export type { QueueDepth } from './job-queue.js';
-export { Job, type JobState } from './job.js';
+export type { JobTally, QueueDepth } from './job-queue.js';
+export { endStates, Job, type EndState, type JobState } from './job.js';
 export type { JobImage, JobKind, JobRequest, JobResult, JobTimings, JobWarning } from './job.js';
 export { ServiceError, type FieldFault, type ServiceErrorCode } from './service.error.js';
 export { SOFTWARE, type Software } from './software.js';

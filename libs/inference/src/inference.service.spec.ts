@@ -1,16 +1,18 @@
-import { EngineError } from '@app/engine';
+import { EngineError, HostLostError } from '@app/engine';
 import { ImageDecoder, ImageEncoder } from '@app/image-processing';
+import { Logger } from '@nestjs/common';
 import { InferenceService } from './inference.service.js';
 import { jobRequest } from '../../../test/fixtures/job-request.js';
 import { JobRunner } from './job-runner.js';
 import { MemoryJobQueue } from './memory.job-queue.js';
-import { ScriptedEngine } from '../../../test/fixtures/scripted-engine.js';
+import { plainResult, ScriptedEngine } from '../../../test/fixtures/scripted-engine.js';
 
 describe(InferenceService.name, () => {
   let engine: ScriptedEngine;
   let service: InferenceService;
   const never = new AbortController().signal;
 
+  beforeAll(() => void Logger.overrideLogger(false));
   beforeEach(() => {
     engine = new ScriptedEngine();
     const model = { name: 'demo', residency: 'resident' } as const;
@@ -35,6 +37,34 @@ describe(InferenceService.name, () => {
     const { job, result } = await service.generate(jobRequest(), never);
     expect(job.state).toBe('completed');
     expect(result.images).toHaveLength(1);
+  });
+
+  it('draws the same again when the host ends in the middle, and nobody notices', async () => {
+    engine.answer = () => {
+      engine.become({ state: 'restarting' });
+      return Promise.reject(new HostLostError('the engine host ended (signal SIGKILL)'));
+    };
+    const outcome = service.generate(jobRequest(), never);
+    await new Promise((resolve) => setImmediate(resolve));
+    engine.answer = (_id, request) => Promise.resolve(plainResult(request));
+    engine.become({ state: 'ready' });
+    expect((await outcome).job).toMatchObject({ state: 'completed', attempt: 2 });
+    expect(engine.requests).toHaveLength(2);
+    expect(engine.requests[1]).toEqual(engine.requests[0]);
+  });
+
+  it('tells of the job as soon as it is accepted, and not of one that is refused', async () => {
+    const begun = drawForEver();
+    const client = new AbortController();
+    const accepted: string[] = [];
+    const ask = () => service.generate(jobRequest(), client.signal, ({ id }) => accepted.push(id));
+    const outcomes = [ask(), ask(), ask()].map((outcome) => outcome.catch((error: unknown) => error));
+    await begun;
+    await expect(ask()).rejects.toMatchObject({ code: 'QUEUE_FULL' });
+    expect(new Set(accepted).size).toBe(3);
+    client.abort();
+    await Promise.all(outcomes);
+    expect(service.tally()).toEqual({ accepted: 3, ended: { completed: 0, failed: 0, cancelled: 3 } });
   });
 
   it.each(['starting', 'loading', 'restarting', 'failed', 'stopped'] as const)(

@@ -1,7 +1,7 @@
 import { EngineClient } from '@app/engine';
 import { Inject, Injectable } from '@nestjs/common';
 import { engineUnavailable } from './engine-readiness.js';
-import { JOB_QUEUE, type JobQueue, type QueueDepth } from './job-queue.js';
+import { JOB_QUEUE, type JobQueue, type JobTally, type QueueDepth } from './job-queue.js';
 import { Job, type JobRequest, type JobResult } from './job.js';
 import { ServiceError } from './service.error.js';
 
@@ -31,6 +31,10 @@ export class InferenceService {
     return this.queue.depth();
   }
 
+  tally(): JobTally {
+    return this.queue.tally();
+  }
+
   /** @throws ServiceError ENGINE_UNAVAILABLE when a request sent now would not be taken */
   assertAvailable(): void {
     if (this.draining) {
@@ -41,16 +45,18 @@ export class InferenceService {
   }
 
   /**
-   * Runs the request when its turn comes. `signal` gives it up: whoever wanted it is gone.
+   * Runs the request when its turn comes. `signal` gives it up: whoever wanted it is gone. `onAccepted` is called unless the
+   * request is refused: from then on its end is that of a job.
    * @throws ServiceError, EngineError, ImageError
    */
-  async generate(request: JobRequest, signal: AbortSignal): Promise<Outcome> {
+  async generate(request: JobRequest, signal: AbortSignal, onAccepted: (job: Job) => void = () => {}): Promise<Outcome> {
     this.assertAvailable();
     const job = new Job(request);
     const cancel = () => this.queue.cancel(job.id);
     signal.addEventListener('abort', cancel, { once: true });
     try {
       const ended = this.queue.add(job);
+      onAccepted(job);
       if (signal.aborted) cancel();
       return { job, result: await ended };
     } finally {

@@ -1,4 +1,4 @@
-import { EngineError } from '@app/engine';
+import { EngineError, HostLostError } from '@app/engine';
 import { ImageDecoder, ImageEncoder } from '@app/image-processing';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -80,10 +80,33 @@ describe(JobRunner.name, () => {
     expect(engine.requests).toHaveLength(0);
   });
 
-  it('says when to come again if the host dies in the middle', async () => {
+  it('tells the queue that the host ended under the job', async () => {
+    const lost = new HostLostError('the engine host ended (signal SIGSEGV)');
+    engine.answer = () => Promise.reject(lost);
+    await expect(runner.run(newJob(), never)).rejects.toBe(lost);
+  });
+
+  it('waits for the next host when the last one went before it had the job', async () => {
+    engine.become({ state: 'restarting' });
+    const drawn = runner.run(newJob(), never);
+    expect(engine.requests).toHaveLength(0);
+    engine.become({ state: 'ready' });
+    expect((await drawn).images).toHaveLength(1);
+  });
+
+  it('ends that wait with its signal', async () => {
+    engine.become({ state: 'restarting' });
+    const stop = new AbortController();
+    const drawn = runner.run(newJob(), stop.signal);
+    const reason = new Error('stopped');
+    stop.abort(reason);
+    await expect(drawn).rejects.toBe(reason);
+  });
+
+  it('says when to come again if the engine refuses the job', async () => {
     engine.answer = () => {
       engine.become({ state: 'restarting', retryAfterS: 4 });
-      return Promise.reject(new EngineError('ENGINE_UNAVAILABLE', 'the engine host ended (signal SIGSEGV)'));
+      return Promise.reject(new EngineError('ENGINE_UNAVAILABLE', 'no model is loaded'));
     };
     await expect(runner.run(newJob(), never)).rejects.toMatchObject({
       name: 'ServiceError',
@@ -116,5 +139,12 @@ describe(JobRunner.name, () => {
     await ready;
     engine.become({ state: 'failed' });
     await expect(runner.whenReady()).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE' });
+  });
+
+  it('gives up on an engine whose hosts do not come up, one after the other', async () => {
+    engine.become({ state: 'restarting', failedStarts: 2 });
+    const ready = runner.whenReady();
+    engine.become({ failedStarts: 3, retryAfterS: 20 });
+    await expect(ready).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE', retryAfterS: 20 });
   });
 });

@@ -1,5 +1,5 @@
 import { configTokens, type ModelConfig } from '@app/config';
-import { EngineClient, EngineError, type GenerateRequest, type GenerateResult } from '@app/engine';
+import { EngineClient, EngineError, HostLostError, type GenerateRequest, type GenerateResult } from '@app/engine';
 import { ImageDecoder, ImageEncoder } from '@app/image-processing';
 import { withContext } from '@app/observability';
 import { Inject, Injectable } from '@nestjs/common';
@@ -41,9 +41,12 @@ export class JobRunner implements Runner {
   }
 
   private async generate(job: Job, request: GenerateRequest, signal: AbortSignal): Promise<GenerateResult> {
+    // The host may have gone while the start picture was decoded: that is not this job's doing.
+    await whenEngineReady(this.engine, signal);
     try {
       return await this.engine.generate(job.id, request, { signal, onProgress: (progress) => (job.progress = progress) });
     } catch (error) {
+      if (error instanceof HostLostError) throw error;
       if (error instanceof EngineError && error.code === 'ENGINE_UNAVAILABLE')
         throw engineUnavailable(this.engine.status(), error);
       throw error;

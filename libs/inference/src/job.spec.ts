@@ -18,6 +18,16 @@ describe('Job', () => {
     expect(() => job.moveTo('failed')).toThrow();
   });
 
+  it('runs once more when it has waited again', () => {
+    const job = newJob();
+    job.moveTo('running');
+    job.progress = { stage: 'denoise', image: 0, step: 3, total: 4 };
+    job.moveTo('queued');
+    expect(job).toMatchObject({ attempt: 1, finishedAt: null });
+    job.moveTo('running');
+    expect(job).toMatchObject({ attempt: 2, progress: null });
+  });
+
   it('cannot complete without having run', () => {
     expect(() => newJob().moveTo('completed')).toThrow('cannot go from queued to completed');
   });

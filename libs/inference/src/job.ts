@@ -43,11 +43,14 @@ export interface JobResult {
   timings: JobTimings;
 }
 
-export type JobState = 'queued' | 'running' | 'completed' | 'failed' | 'cancelled';
+export const endStates = ['completed', 'failed', 'cancelled'] as const;
+export type EndState = (typeof endStates)[number];
+export type JobState = 'queued' | 'running' | EndState;
 
+// From running back to queued: the engine was lost under it.
 const transitions: Readonly<Record<JobState, readonly JobState[]>> = {
   queued: ['running', 'failed', 'cancelled'],
-  running: ['completed', 'failed', 'cancelled'],
+  running: ['completed', 'failed', 'cancelled', 'queued'],
   completed: [],
   failed: [],
   cancelled: [],
@@ -57,6 +60,9 @@ const transitions: Readonly<Record<JobState, readonly JobState[]>> = {
 export class Job {
   readonly id = randomUUID();
   readonly createdAt = Date.now();
+  /** Runs that were begun. */
+  attempt = 0;
+  /** Begin of the latest run. */
   startedAt: number | null = null;
   finishedAt: number | null = null;
   progress: Progress | null = null;
@@ -72,7 +78,11 @@ export class Job {
     const allowed = transitions[this.currentState];
     if (!allowed.includes(state)) throw new Error(`job ${this.id} cannot go from ${this.currentState} to ${state}`);
     this.currentState = state;
-    if (state === 'running') this.startedAt = Date.now();
+    if (state === 'running') {
+      this.attempt += 1;
+      this.startedAt = Date.now();
+      this.progress = null;
+    }
     if (transitions[state].length === 0) this.finishedAt = Date.now();
   }
 }

@@ -1,3 +1,5 @@
+import { HostLostError } from '@app/engine';
+import { Logger } from '@nestjs/common';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Runner } from './job-queue.js';
 import { newJob } from '../../../test/fixtures/job-request.js';
@@ -50,10 +52,16 @@ class ScriptedRunner implements Runner {
   }
 }
 
+/** Everything that was to happen at once has happened. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 describe(MemoryJobQueue.name, () => {
   let runner: ScriptedRunner;
   let queue: MemoryJobQueue;
 
+  beforeAll(() => void Logger.overrideLogger(false));
   beforeEach(() => {
     runner = new ScriptedRunner();
     queue = new MemoryJobQueue(runner, 2);
@@ -72,6 +80,15 @@ describe(MemoryJobQueue.name, () => {
     const ended = queue.add(job);
     ended.catch(() => {});
     return { job, ended };
+  }
+
+  function refusalOf(job: Job): unknown {
+    try {
+      void queue.add(job);
+    } catch (error) {
+      return error;
+    }
+    throw new Error('it was accepted');
   }
 
   it('runs jobs one at a time, in the order they came', async () => {
@@ -97,13 +114,13 @@ describe(MemoryJobQueue.name, () => {
     await addRunning();
     addWaiting();
     addWaiting();
-    await expect(queue.add(newJob())).rejects.toMatchObject({ code: 'QUEUE_FULL', retryAfterS: 1 });
+    expect(refusalOf(newJob())).toMatchObject({ code: 'QUEUE_FULL', retryAfterS: 1 });
   });
 
-  it('counts the jobs that came while nothing ran yet', async () => {
+  it('counts the jobs that came while nothing ran yet', () => {
     runner.ready = new Promise(() => {});
     for (let i = 0; i < 3; i++) addWaiting();
-    await expect(queue.add(newJob())).rejects.toMatchObject({ code: 'QUEUE_FULL' });
+    expect(refusalOf(newJob())).toMatchObject({ code: 'QUEUE_FULL' });
   });
 
   it('tells a full line’s length from the times that were measured', async () => {
@@ -117,7 +134,7 @@ describe(MemoryJobQueue.name, () => {
     await addRunning();
     addWaiting();
     addWaiting();
-    const refusal: unknown = await queue.add(newJob()).catch((error: unknown) => error);
+    const refusal = refusalOf(newJob());
     expect(refusal).toBeInstanceOf(ServiceError);
     expect((refusal as ServiceError).retryAfterS).toBeGreaterThanOrEqual(29);
     expect((refusal as ServiceError).retryAfterS).toBeLessThanOrEqual(30);
@@ -191,12 +208,124 @@ describe(MemoryJobQueue.name, () => {
     }
   });
 
+  describe('when the host ends under a job', () => {
+    const lost = new HostLostError('the engine host ended (signal SIGSEGV)');
+
+    it('runs it once more, before the others, as soon as the engine is back', async () => {
+      let comeBack = () => {};
+      const first = await addRunning();
+      const second = addWaiting();
+      runner.ready = new Promise((resolve) => (comeBack = resolve));
+      first.run.fail(lost);
+      await settled();
+      expect(first.run.job).toMatchObject({ state: 'queued', attempt: 1 });
+      expect(queue.depth()).toMatchObject({ pending: 2, running: 0 });
+
+      const again = runner.next();
+      comeBack();
+      expect((await again).job).toBe(first.run.job);
+      expect(first.run.job).toMatchObject({ state: 'running', attempt: 2 });
+      const begun = runner.next();
+      runner.latest.finish();
+      await expect(first.ended).resolves.toBe(result);
+      expect((await begun).job).toBe(second.job);
+      expect(second.job.attempt).toBe(1);
+    });
+
+    it('fails it when that happens again, and goes on with the others', async () => {
+      const first = await addRunning();
+      const second = addWaiting();
+      const again = runner.next();
+      first.run.fail(lost);
+      const begun = runner.next();
+      (await again).fail(lost);
+      await expect(first.ended).rejects.toMatchObject({ name: 'ServiceError', code: 'ENGINE_CRASHED', cause: lost });
+      expect(first.run.job.state).toBe('failed');
+      expect((await begun).job).toBe(second.job);
+      expect(runner.runs.filter(({ job }) => job === first.run.job)).toHaveLength(2);
+    });
+
+    it('does not run a cancelled job again', async () => {
+      const first = await addRunning();
+      const second = addWaiting();
+      const begun = runner.next();
+      queue.cancel(first.run.job.id);
+      first.run.fail(lost);
+      await expect(first.ended).rejects.toMatchObject({ code: 'CANCELLED' });
+      expect((await begun).job).toBe(second.job);
+    });
+
+    it('cancels it while it waits for the next host', async () => {
+      const first = await addRunning();
+      runner.ready = new Promise(() => {});
+      first.run.fail(lost);
+      await settled();
+      expect(queue.cancel(first.run.job.id)).toBe(true);
+      await expect(first.ended).rejects.toMatchObject({ code: 'CANCELLED' });
+      expect(queue.depth()).toMatchObject({ pending: 0, running: 0 });
+    });
+
+    it('fails it when there is no next host', async () => {
+      const first = await addRunning();
+      runner.ready = Promise.reject(new ServiceError('ENGINE_UNAVAILABLE', 'gone for good'));
+      first.run.fail(lost);
+      await expect(first.ended).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE' });
+      expect(first.run.job.state).toBe('failed');
+    });
+
+    it('interrupts it when the server stops, whichever came first', async () => {
+      const first = await addRunning();
+      const drained = queue.drain(60_000);
+      first.run.fail(lost);
+      await expect(first.ended).rejects.toMatchObject({ code: 'INTERRUPTED', retryAfterS: 10 });
+      await drained;
+
+      queue = new MemoryJobQueue(runner, 2);
+      const second = await addRunning();
+      runner.ready = new Promise(() => {});
+      second.run.fail(lost);
+      await settled();
+      await queue.drain(60_000);
+      await expect(second.ended).rejects.toMatchObject({ code: 'INTERRUPTED', retryAfterS: 10 });
+    });
+  });
+
+  it('counts every job once, at any moment', async () => {
+    const adds = () => {
+      const { accepted, ended } = queue.tally();
+      const { pending, running } = queue.depth();
+      expect(accepted).toBe(ended.completed + ended.failed + ended.cancelled + pending + running);
+      return { accepted, ...ended };
+    };
+    const first = await addRunning();
+    const second = addWaiting();
+    const third = addWaiting();
+    refusalOf(newJob());
+    expect(adds()).toEqual({ accepted: 3, completed: 0, failed: 0, cancelled: 0 });
+
+    queue.cancel(second.job.id);
+    expect(adds()).toMatchObject({ cancelled: 1 });
+    const again = runner.next();
+    first.run.fail(new HostLostError('gone'));
+    await settled();
+    adds();
+    await again;
+    const begun = runner.next();
+    runner.latest.finish();
+    await first.ended;
+    expect(adds()).toMatchObject({ completed: 1 });
+    await begun;
+    runner.latest.fail(new Error('no such luck'));
+    await expect(third.ended).rejects.toThrow();
+    expect(adds()).toEqual({ accepted: 3, completed: 1, failed: 1, cancelled: 1 });
+  });
+
   it('drains: interrupts what waits, lets the running job finish, takes nothing new', async () => {
     const running = await addRunning();
     const waiting = addWaiting();
     const drained = queue.drain(60_000);
     await expect(waiting.ended).rejects.toMatchObject({ code: 'INTERRUPTED' });
-    await expect(queue.add(newJob())).rejects.toMatchObject({ code: 'INTERRUPTED' });
+    expect(refusalOf(newJob())).toMatchObject({ code: 'INTERRUPTED' });
     running.run.finish();
     await expect(running.ended).resolves.toBe(result);
     await drained;

@@ -10,6 +10,7 @@ export type ServiceErrorCode =
   | 'QUEUE_FULL'
   | 'CANCELLED'
   | 'INTERRUPTED' // the server stops, and this job had not ended
+  | 'ENGINE_CRASHED' // the engine host ended under this job, twice
   | 'ENGINE_UNAVAILABLE'
   | 'INTERNAL';
 

@@ -43,6 +43,7 @@ export const errorAnswers: Readonly<Record<ErrorCode, ErrorAnswer>> = {
   INTERNAL: serverError(500, true, 'an error of the service itself; the log has it under the request id'),
   NUMERICAL_FAILURE: serverError(500, false, 'the model gave NaN or Inf; the message names the stage'),
   ENGINE_UNAVAILABLE: serverError(503, true, 'the engine is loading, restarting or stopping; with Retry-After'),
+  ENGINE_CRASHED: serverError(503, false, 'the engine ended under this request, and again when it was run once more'),
   OUT_OF_MEMORY: serverError(503, true, 'the device could not hold this request just now'),
   INTERRUPTED: serverError(503, true, 'the server stopped while the request was waiting or running; with Retry-After'),
 };

@@ -2,6 +2,8 @@ import { currentRequestId } from '@app/observability';
 import { Catch, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { Application, Request, Response } from 'express';
+import { isGenerationPath, jobIdHeader } from '../images/generation-routes.js';
+import { ServiceMetrics } from '../metrics/service.metrics.js';
 import { allowedMethods } from './allowed-methods.js';
 import { errorAnswers } from './error-answers.js';
 import type { ErrorResponse } from './error.response.js';
@@ -12,7 +14,10 @@ import { toKnownError, type KnownError } from './known-error.js';
 export class ErrorFilter implements ExceptionFilter {
   private readonly logger = new Logger(ErrorFilter.name);
 
-  constructor(private readonly adapter: HttpAdapterHost) {}
+  constructor(
+    private readonly adapter: HttpAdapterHost,
+    private readonly metrics: ServiceMetrics,
+  ) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
@@ -23,6 +28,7 @@ export class ErrorFilter implements ExceptionFilter {
     if (status >= 500)
       this.logger.error(`${known.code}: ${known.message}`, known.code === 'INTERNAL' ? stackOf(error) : undefined);
 
+    if (isRefusal(request, response)) this.metrics.countRefusal(known.code);
     if (response.headersSent) {
       // The answer has begun: cutting it short is the only way left to say that it is not whole.
       response.destroy();
@@ -47,6 +53,11 @@ export class ErrorFilter implements ExceptionFilter {
       message: `${request.path} takes ${methods.join(', ')}, not ${request.method}`,
     };
   }
+}
+
+/** A request for a picture that did not become a job: the end of one that did is the job's, and counted there. */
+function isRefusal({ method, path }: Request, response: Response): boolean {
+  return method === 'POST' && isGenerationPath(path) && !response.hasHeader(jobIdHeader);
 }
 
 function stackOf(error: unknown): string | undefined {

@@ -19,6 +19,7 @@ import { ApiErrors, header } from '../errors/error.response.js';
 import { chooseForm, readAccept } from './accept.js';
 import { ClientSignal } from './client-signal.decorator.js';
 import { EngineReadyGuard } from './engine-ready.guard.js';
+import { jobIdHeader } from './generation-routes.js';
 import { bytesAnswer, ImageResponse, jsonAnswer } from './image.response.js';
 import { ImageToImageDto } from './image-to-image.dto.js';
 import { RequestResolver } from './request-resolver.js';
@@ -45,7 +46,7 @@ const drawnContent = {
 @ApiExtraModels(ImageResponse)
 @ApiErrors('INVALID_ARGUMENT', 'UNSUPPORTED_BY_MODEL', 'METHOD_NOT_ALLOWED', 'NOT_ACCEPTABLE', 'PAYLOAD_TOO_LARGE')
 @ApiErrors('UNSUPPORTED_MEDIA_TYPE', 'QUEUE_FULL', 'CANCELLED')
-@ApiErrors('INTERNAL', 'NUMERICAL_FAILURE', 'ENGINE_UNAVAILABLE', 'OUT_OF_MEMORY', 'INTERRUPTED')
+@ApiErrors('INTERNAL', 'NUMERICAL_FAILURE', 'ENGINE_UNAVAILABLE', 'ENGINE_CRASHED', 'OUT_OF_MEMORY', 'INTERRUPTED')
 @UseGuards(EngineReadyGuard)
 @Controller()
 export class ImagesController {
@@ -105,9 +106,8 @@ export class ImagesController {
     signal: AbortSignal,
     response: Response,
   ): Promise<StreamableFile> {
-    const outcome = await this.inference.generate(request, signal);
-    const { job, result } = outcome;
-    response.setHeader('X-Job-Id', job.id);
+    const outcome = await this.inference.generate(request, signal, (job) => response.setHeader(jobIdHeader, job.id));
+    const { result } = outcome;
     response.setHeader('X-Seed', String(request.generate.seed));
     if (result.warnings.length > 0) response.setHeader('X-Warnings', result.warnings.map(({ code }) => code).join(', '));
     return form === 'bytes' ? bytesAnswer(outcome) : jsonAnswer(outcome, this.model.name);

@@ -4,6 +4,7 @@ import { engineUnavailable, SOFTWARE, type Software } from '@app/inference';
 import { Controller, Get, Inject } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiErrors } from '../errors/error.response.js';
+import { generationRoutes } from '../images/generation-routes.js';
 import { InfoResponse } from './info.response.js';
 
 @ApiTags('info')
@@ -30,7 +31,7 @@ export class InfoController {
       model: { id: this.config.name, class: model.class, dtype, parameters, sha256 },
       device: { type: device.type, name: device.name, threads: device.threads },
       runtime: { node: process.versions.node, libtorch: model.libtorch, cuda: model.cuda },
-      routes: ['/text-to-image', '/image-to-image'],
+      routes: [...generationRoutes],
       defaults: {
         width: defaults.width,
         height: defaults.height,

@@ -6,7 +6,7 @@ import type { FromHost, ToHost } from '../engine.messages.js';
 import { LineSplitter } from './line-splitter.js';
 
 export interface HostExit {
-  /** `signal SIGSEGV`, `exit code 1`. */
+  /** `signal SIGSEGV`, `exit code 1`, or what it was killed for. */
   reason: string;
   /** The last lines of stderr: what a crash had to say. */
   lastLines: readonly string[];
@@ -28,6 +28,7 @@ export class HostProcess {
   readonly ended: Promise<HostExit>;
   private readonly child: ChildProcess;
   private readonly lastLines: string[] = [];
+  private killedFor: string | null = null;
 
   constructor(
     entry: HostEntry,
@@ -67,6 +68,12 @@ export class HostProcess {
     await this.ended;
   }
 
+  /** At once, also when it is stopped or hangs in native code. */
+  kill(reason: string): void {
+    this.killedFor = reason;
+    this.child.kill('SIGKILL');
+  }
+
   private async endsWithin(ms: number): Promise<boolean> {
     const timer = new AbortController();
     const ended = await Promise.race([
@@ -86,7 +93,7 @@ export class HostProcess {
     });
     // The last messages and words may still be in the pipes; a grandchild that holds them open must not hold up the news.
     await Promise.race([Promise.all(channels), delay(drainMs, undefined, { ref: false })]);
-    return { reason, lastLines: this.lastLines };
+    return { reason: this.killedFor ?? reason, lastLines: this.lastLines };
   }
 
   private followLines(stream: Readable | null, name: string, level: 'info' | 'warn', kept?: string[]): Promise<void> {

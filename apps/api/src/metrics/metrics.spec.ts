@@ -1,0 +1,139 @@
+import request from 'supertest';
+import { HostLostError } from '@app/engine';
+import { plainResult } from '../../../../test/fixtures/scripted-engine.js';
+import { startTestApi, type TestApi } from '../../../../test/fixtures/test-api.js';
+
+type Samples = Readonly<Record<string, number>>;
+
+const prefix = 'qwen_image_';
+
+describe('GET /metrics', () => {
+  let api: TestApi;
+  beforeEach(async () => (api = await startTestApi('queue.maxPending=2')));
+  afterEach(() => api.app.close());
+  const server = () => request(api.app.getHttpServer());
+
+  /** What one scrape says; the jobs in it must add up. */
+  async function scrape(): Promise<Samples> {
+    const { text } = await server()
+      .get('/metrics')
+      .expect(200)
+      .expect('Content-Type', /^text\/plain; .*version=0\.0\.4/);
+    const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+    const samples = Object.fromEntries(
+      lines.map((line) => [line.slice(prefix.length, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]),
+    );
+    const ended = ['completed', 'failed', 'cancelled'].map((status) => samples[`jobs_ended_total{status="${status}"}`] ?? NaN);
+    const inside = (samples['jobs_pending'] ?? NaN) + (samples['jobs_running'] ?? NaN);
+    expect(samples['jobs_accepted_total']).toBe(ended.reduce((sum, count) => sum + count, inside));
+    return samples;
+  }
+
+  function draw(body: object = { prompt: 'x' }): request.Test {
+    return server().post('/text-to-image').send(body);
+  }
+
+  it('starts with every count at nothing', async () => {
+    expect(await scrape()).toEqual({
+      jobs_accepted_total: 0,
+      'jobs_ended_total{status="completed"}': 0,
+      'jobs_ended_total{status="failed"}': 0,
+      'jobs_ended_total{status="cancelled"}': 0,
+      jobs_pending: 0,
+      jobs_running: 0,
+      engine_restarts_total: 0,
+    });
+  });
+
+  it('adds up through a burst with a full queue, cancels and crashes', async () => {
+    const finish: (() => void)[] = [];
+    let begun = () => {};
+    let crash = () => {};
+    api.engine.answer = (_id, wanted) =>
+      new Promise((resolve, reject) => {
+        finish.push(() => resolve(plainResult(wanted)));
+        crash = () => reject(new HostLostError('gone'));
+        begun();
+      });
+    const nextRun = () => new Promise<void>((resolve) => (begun = resolve));
+
+    let run = nextRun();
+    const first = draw().then(({ status }) => status);
+    await run;
+    const leaver = new AbortController();
+    const gone = fetch(`${await api.app.getUrl()}/text-to-image`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"prompt":"x"}',
+      signal: leaver.signal,
+    }).catch(() => 'gone');
+    const pending = async (count: number) => {
+      while ((await scrape())['jobs_pending'] !== count);
+    };
+    await pending(1);
+    const second = draw().then(({ status }) => status);
+    await pending(2);
+    const refusals = await Promise.all(Array.from({ length: 20 }, () => draw().then(({ status }) => status)));
+    expect(new Set(refusals)).toEqual(new Set([429]));
+    expect(await scrape()).toMatchObject({ jobs_accepted_total: 3, jobs_pending: 2, jobs_running: 1 });
+
+    leaver.abort();
+    expect(await gone).toBe('gone');
+    await pending(1);
+    run = nextRun();
+    crash();
+    await run; // the same once more
+    run = nextRun();
+    crash();
+    expect(await first).toBe(503);
+    await run;
+    finish.at(-1)?.();
+    expect(await second).toBe(200);
+    expect(await scrape()).toEqual({
+      jobs_accepted_total: 3,
+      'jobs_ended_total{status="completed"}': 1,
+      'jobs_ended_total{status="failed"}': 1,
+      'jobs_ended_total{status="cancelled"}': 1,
+      'requests_rejected_total{reason="QUEUE_FULL"}': 20,
+      jobs_pending: 0,
+      jobs_running: 0,
+      engine_restarts_total: 0,
+    });
+  });
+
+  it('counts requests for pictures that are refused, by their error code, and nothing else', async () => {
+    await draw({ prompt: '' }).expect(400);
+    await server().post('/Text-to-image/').send({ prompt: '' }).expect(400);
+    await server().post('/text-to-image').type('json').send('{').expect(400);
+    await server().post('/image-to-image').send({ prompt: 'x' }).expect(415);
+    await draw().set('accept', 'text/html').expect(406);
+    api.engine.become({ state: 'restarting', restarts: 4 });
+    await draw().expect(503);
+    await server().get('/text-to-image').expect(405);
+    await server().post('/nowhere').expect(404);
+    const samples = await scrape();
+    expect(samples['engine_restarts_total']).toBe(4);
+    expect(Object.entries(samples).filter(([name]) => name.startsWith('requests_rejected'))).toEqual([
+      ['requests_rejected_total{reason="INVALID_ARGUMENT"}', 3],
+      ['requests_rejected_total{reason="UNSUPPORTED_MEDIA_TYPE"}', 1],
+      ['requests_rejected_total{reason="NOT_ACCEPTABLE"}', 1],
+      ['requests_rejected_total{reason="ENGINE_UNAVAILABLE"}', 1],
+    ]);
+  });
+
+  it('does not count the failed end of a job as a refusal', async () => {
+    api.engine.answer = () => Promise.reject(new HostLostError('gone'));
+    const { body, headers } = await draw().expect(503);
+    expect(body).toMatchObject({ error: { code: 'ENGINE_CRASHED', type: 'server_error' } });
+    expect(headers).toMatchObject({ 'x-should-retry': 'false', 'x-job-id': expect.any(String) });
+    const samples = await scrape();
+    expect(samples).toMatchObject({ 'jobs_ended_total{status="failed"}': 1 });
+    expect(Object.keys(samples).some((name) => name.startsWith('requests_rejected'))).toBe(false);
+  });
+
+  it('is not there when it is switched off', async () => {
+    const closed = await startTestApi('metrics.enabled=false');
+    await request(closed.app.getHttpServer()).get('/metrics').expect(404);
+    await closed.app.close();
+  });
+});
