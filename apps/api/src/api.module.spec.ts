@@ -108,7 +108,7 @@ describe(ApiModule.name, () => {
     const responses = (body as { paths: Record<string, { post: { responses: object } }> }).paths['/text-to-image']?.post
       .responses;
     expect(Object.keys(responses ?? {}).sort()).toEqual(
-      ['200', '400', '405', '406', '413', '415', '422', '429', '499', '500', '503'].sort(),
+      ['200', '400', '401', '403', '405', '406', '413', '415', '422', '429', '499', '500', '503'].sort(),
     );
     await server()
       .get('/docs')

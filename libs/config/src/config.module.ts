@@ -9,6 +9,9 @@ export const configTokens = {
   prompt: getConfigToken('prompt'),
   limits: getConfigToken('limits'),
   queue: getConfigToken('queue'),
+  rateLimit: getConfigToken('rateLimit'),
+  redis: getConfigToken('redis'),
+  auth: getConfigToken('auth'),
   logging: getConfigToken('logging'),
   docs: getConfigToken('docs'),
 } as const satisfies Record<keyof AppConfig, string>;

@@ -32,7 +32,8 @@ export function helpText(defaults: ReadonlyMap<string, Entry>): string {
 }
 
 function defaultText(value: SettingValue, whenNull = ''): string {
-  return value === null ? whenNull : String(value);
+  if (value === null) return whenNull;
+  return Array.isArray(value) ? JSON.stringify(value) : String(value as string | number | boolean);
 }
 
 function columns(rows: readonly string[][]): string[] {

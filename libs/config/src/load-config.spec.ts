@@ -44,7 +44,14 @@ function faultsOf(given: Given): string[] {
 describe('loadConfig', () => {
   it('gives the documented defaults', () => {
     expect(configOf({})).toEqual({
-      server: { host: '127.0.0.1', port: 3000 },
+      server: {
+        host: '127.0.0.1',
+        port: 3000,
+        trustProxy: 0,
+        allowedHosts: [],
+        corsOrigins: [],
+        keepAliveMs: 75000,
+      },
       model: {
         path: join(projectRoot, 'models/demo'),
         name: 'demo',
@@ -68,6 +75,9 @@ describe('loadConfig', () => {
         maxInputImages: 3,
       },
       queue: { driver: 'memory', maxPending: 64 },
+      rateLimit: { enabled: true, limit: 600, windowMs: 60000, storage: 'memory' },
+      redis: { url: null },
+      auth: { keys: null },
       logging: { level: 'info', format: 'json' },
       docs: { enabled: true },
     });
@@ -77,7 +87,7 @@ describe('loadConfig', () => {
     const yaml = 'server:\n  host: filehost\n  port: 1\nmodel:\n  threads: 1\n';
     const loaded = load({ yaml, env: { QWEN_SERVER_PORT: '2', QWEN_MODEL_THREADS: '2' }, argv: ['--set', 'model.threads=3'] });
     if (loaded.kind !== 'config') throw new Error(loaded.kind);
-    expect(loaded.config.server).toEqual({ host: 'filehost', port: 2 });
+    expect(loaded.config.server).toMatchObject({ host: 'filehost', port: 2 });
     expect(loaded.config.model.threads).toBe(3);
     expect(loaded.origins.get('server.host')).toBe('my.yaml:2');
     expect(loaded.origins.get('server.port')).toBe('variable QWEN_SERVER_PORT');
@@ -101,7 +111,7 @@ describe('loadConfig', () => {
     ];
     const config = configOf({ argv });
     expect(config.model).toMatchObject({ path: join(folder, 'a/b'), name: 'b', device: 'cuda:1', dtype: 'bfloat16' });
-    expect(config.server).toEqual({ host: '::', port: 0 });
+    expect(config.server).toMatchObject({ host: '::', port: 0 });
     expect(config.logging.level).toBe('debug');
   });
 
@@ -123,6 +133,31 @@ describe('loadConfig', () => {
     const yaml = 'model:\n  memoryBudget: 8000000000\n';
     expect(configOf({ yaml }).model.memoryBudget).toBe(8_000_000_000);
     expect(configOf({ yaml, argv: ['--set', 'model.memoryBudget=null'] }).model.memoryBudget).toBeNull();
+  });
+
+  it('takes lists as YAML, and as JSON in a variable or an option', () => {
+    const yaml = 'server:\n  trustProxy: [loopback, "10.0.0.0/8", "fd00::/8"]\n  corsOrigins: ["*"]\n';
+    const { server } = configOf({
+      yaml,
+      env: { QWEN_SERVER_CORS_ORIGINS: '["https://a.example:8443"]' },
+      argv: ['--set', 'server.allowedHosts=["pictures.local"]'],
+    });
+    expect(server).toMatchObject({
+      trustProxy: ['loopback', '10.0.0.0/8', 'fd00::/8'],
+      corsOrigins: ['https://a.example:8443'],
+      allowedHosts: ['pictures.local'],
+    });
+    expect(configOf({ argv: ['--set', 'server.trustProxy=2'] }).server.trustProxy).toBe(2);
+  });
+
+  it('takes keys as a list or as the path of its file, and reads only the file that counts', () => {
+    const key = { name: 'alice', sha256: 'ab'.repeat(32) };
+    const keys = [{ ...key, scopes: ['generate'] }];
+    writeFileSync(join(folder, 'keys.json'), JSON.stringify([key]));
+    expect(configOf({ yaml: 'auth:\n  keys: keys.json\n' }).auth.keys).toEqual(keys);
+    expect(configOf({ yaml: `auth:\n  keys:\n  - name: alice\n    sha256: ${key.sha256}\n` }).auth.keys).toEqual(keys);
+    expect(configOf({ yaml: 'auth:\n  keys: none.json\n', env: { QWEN_AUTH_KEYS: JSON.stringify([key]) } }).auth.keys).toEqual(keys);
+    expect(configOf({ yaml: 'auth:\n  keys: keys.json\n', argv: ['--set', 'auth.keys=null'] }).auth.keys).toBeNull();
   });
 
   it('accepts an empty file and empty groups', () => {
@@ -241,11 +276,11 @@ describe('loadConfig', () => {
       { yaml: 'queue:\n  driver: redis\n' },
       'queue.driver (my.yaml:2): must be memory; got "redis", which is not built yet',
     ],
-    ['a key to come', { yaml: 'rateLimit:\n  limit: 30\n' }, 'rateLimit.limit (my.yaml:2): is not built yet'],
+    ['a key to come', { yaml: 'jobs:\n  ttlMs: 30\n' }, 'jobs.ttlMs (my.yaml:2): is not built yet'],
     [
       'a variable to come',
-      { env: { QWEN_RATE_LIMIT_LIMIT: '30' } },
-      'QWEN_RATE_LIMIT_LIMIT (variable QWEN_RATE_LIMIT_LIMIT): is not built yet',
+      { env: { QWEN_QUEUE_TIMEOUT_MS: '30' } },
+      'QWEN_QUEUE_TIMEOUT_MS (variable QWEN_QUEUE_TIMEOUT_MS): is not built yet',
     ],
     ['a group to come', { yaml: 'controlnets:\n  canny: /x\n' }, 'controlnets (my.yaml:1): is not built yet'],
     [
@@ -304,6 +339,47 @@ describe('loadConfig', () => {
       { argv: ['--set', 'limits.maxPixels=1000'] },
       'limits.maxPixels (option --set): limits.maxPixels (1000) must hold a square of limits.minSide (32)',
     ],
+    [
+      'every proxy',
+      { yaml: 'server:\n  trustProxy: true\n' },
+      'server.trustProxy (my.yaml:2): must be an integer from 0 to 16 or a list of addresses, subnets (10.0.0.0/8), loopback, linklocal, uniquelocal; got true',
+    ],
+    [
+      'a subnet that is none',
+      { argv: ['--set', 'server.trustProxy=["10.0.0.0/33"]'] },
+      'server.trustProxy (option --set): must be an integer from 0 to 16 or a list of addresses, subnets (10.0.0.0/8), loopback, linklocal, uniquelocal; got ["10.0.0.0/33"]',
+    ],
+    [
+      'a list that is broken',
+      { env: { QWEN_SERVER_ALLOWED_HOSTS: '["a"' } },
+      'server.allowedHosts (variable QWEN_SERVER_ALLOWED_HOSTS): must be a list of host names without a port; got "[\\"a\\""',
+    ],
+    [
+      'an origin with a path',
+      { yaml: 'server:\n  corsOrigins: [https://a.example/]\n' },
+      'server.corsOrigins (my.yaml:2): must be a list of origins such as https://app.example.com, or *; got ["https://a.example/"]',
+    ],
+    [
+      'a Redis limit without a Redis',
+      { argv: ['--set', 'rateLimit.storage=redis'] },
+      'rateLimit.storage (option --set): redis needs redis.url',
+    ],
+    [
+      'a Redis URL, without telling its password',
+      { argv: ['--set', 'redis.url=http://:secret@x'] },
+      'redis.url (option --set): must be redis://[user:password@]host[:port][/database] or rediss:// or null',
+    ],
+    [
+      'a wrong list of keys, without telling them',
+      { env: { QWEN_AUTH_KEYS: '[{"name":"a","sha256":"secret"}]' } },
+      'auth.keys (variable QWEN_AUTH_KEYS): key 1 (a) needs a sha256: 64 hexadecimal digits in quotes',
+    ],
+    [
+      'keys whose JSON is broken, without telling them',
+      { argv: ['--set', 'auth.keys=[{"name":"secret"'] },
+      'auth.keys (option --set): must be a list of {name, sha256, scopes} or the path of a file that holds one',
+    ],
+    ['a missing file of keys', { argv: ['--set', 'auth.keys=no.json'] }, 'auth.keys (option --set): no.json cannot be read: ENOENT'],
   ])('refuses %s', (_, given, message) => {
     expect(faultsOf(given)).toEqual([message]);
   });

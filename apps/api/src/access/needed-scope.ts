@@ -1,0 +1,6 @@
+import type { KeyScope } from '@app/config';
+
+/** What a key must be allowed to do on a route, by the route's path as it was registered; null = no key is needed. */
+export function neededScope(routePath: string): KeyScope | null {
+  return /^\/health(\/|$)/.test(routePath) ? null : 'generate';
+}
