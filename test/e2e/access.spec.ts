@@ -104,20 +104,23 @@ withRedis('a rate limit in Redis', () => {
     await eventually('the next request is taken', async () => (await client.postJson(wrong)).status === 400);
   });
 
-  it.each(['SIGKILL', 'SIGSTOP'] as const)('lets requests through after its %s, tells it once, and counts again', async (signal) => {
-    const client = await start(2);
-    const server = servers[0]!;
-    for (const status of [400, 400, 429]) expect((await client.postJson(wrong)).status).toBe(status);
+  it.each(['SIGKILL', 'SIGSTOP'] as const)(
+    'lets requests through after its %s, tells it once, and counts again',
+    async (signal) => {
+      const client = await start(2);
+      const server = servers[0]!;
+      for (const status of [400, 400, 429]) expect((await client.postJson(wrong)).status).toBe(status);
 
-    redis.signal(signal);
-    await eventually('requests are let through', async () => (await client.postJson(wrong)).status === 400);
-    for (let i = 0; i < 10; i++) expect((await client.postJson(wrong)).status).toBe(400);
-    expect(server.log.filter(({ message }) => message.startsWith('Redis is away'))).toHaveLength(1);
+      redis.signal(signal);
+      await eventually('requests are let through', async () => (await client.postJson(wrong)).status === 400);
+      for (let i = 0; i < 10; i++) expect((await client.postJson(wrong)).status).toBe(400);
+      expect(server.log.filter(({ message }) => message.startsWith('Redis is away'))).toHaveLength(1);
 
-    if (signal === 'SIGSTOP') redis.signal('SIGCONT');
-    else redis = await RedisServer.start(port);
-    await eventually('requests are counted again', async () => (await client.postJson(wrong)).status === 429);
-    await server.logged(/^Redis is back/);
-    expect(JSON.stringify(server.log)).not.toContain('secret');
-  });
+      if (signal === 'SIGSTOP') redis.signal('SIGCONT');
+      else redis = await RedisServer.start(port);
+      await eventually('requests are counted again', async () => (await client.postJson(wrong)).status === 429);
+      await server.logged(/^Redis is back/);
+      expect(JSON.stringify(server.log)).not.toContain('secret');
+    },
+  );
 });

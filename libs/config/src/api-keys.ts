@@ -46,7 +46,8 @@ function faultOf(entry: unknown, before: readonly ApiKey[]): string | null {
   const { name, sha256, scopes: given } = entry as Record<string, unknown>;
   if (Object.keys(entry).some((member) => !members.includes(member))) return `may have ${members.join(', ')} only`;
   if (typeof name !== 'string' || !/^[\w.-]{1,64}$/.test(name)) return 'needs a name: 1 to 64 of A-Z a-z 0-9 _ . -';
-  if (typeof sha256 !== 'string' || !/^[\da-f]{64}$/i.test(sha256)) return `(${name}) needs a sha256: 64 hexadecimal digits in quotes`;
+  if (typeof sha256 !== 'string' || !/^[\da-f]{64}$/i.test(sha256))
+    return `(${name}) needs a sha256: 64 hexadecimal digits in quotes`;
   if (given !== undefined && !isScopes(given)) return `(${name}) has wrong scopes: a list of ${scopes.join(' | ')}`;
   if (before.some((key) => key.name === name)) return `(${name}) has the name of an earlier one`;
   const twin = before.find((key) => key.sha256 === sha256.toLowerCase());

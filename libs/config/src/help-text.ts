@@ -33,7 +33,7 @@ export function helpText(defaults: ReadonlyMap<string, Entry>): string {
 
 function defaultText(value: SettingValue, whenNull = ''): string {
   if (value === null) return whenNull;
-  return Array.isArray(value) ? JSON.stringify(value) : String(value as string | number | boolean);
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
 function columns(rows: readonly string[][]): string[] {

@@ -156,7 +156,9 @@ describe('loadConfig', () => {
     writeFileSync(join(folder, 'keys.json'), JSON.stringify([key]));
     expect(configOf({ yaml: 'auth:\n  keys: keys.json\n' }).auth.keys).toEqual(keys);
     expect(configOf({ yaml: `auth:\n  keys:\n  - name: alice\n    sha256: ${key.sha256}\n` }).auth.keys).toEqual(keys);
-    expect(configOf({ yaml: 'auth:\n  keys: none.json\n', env: { QWEN_AUTH_KEYS: JSON.stringify([key]) } }).auth.keys).toEqual(keys);
+    expect(configOf({ yaml: 'auth:\n  keys: none.json\n', env: { QWEN_AUTH_KEYS: JSON.stringify([key]) } }).auth.keys).toEqual(
+      keys,
+    );
     expect(configOf({ yaml: 'auth:\n  keys: keys.json\n', argv: ['--set', 'auth.keys=null'] }).auth.keys).toBeNull();
   });
 
@@ -379,7 +381,11 @@ describe('loadConfig', () => {
       { argv: ['--set', 'auth.keys=[{"name":"secret"'] },
       'auth.keys (option --set): must be a list of {name, sha256, scopes} or the path of a file that holds one',
     ],
-    ['a missing file of keys', { argv: ['--set', 'auth.keys=no.json'] }, 'auth.keys (option --set): no.json cannot be read: ENOENT'],
+    [
+      'a missing file of keys',
+      { argv: ['--set', 'auth.keys=no.json'] },
+      'auth.keys (option --set): no.json cannot be read: ENOENT',
+    ],
   ])('refuses %s', (_, given, message) => {
     expect(faultsOf(given)).toEqual([message]);
   });

@@ -70,7 +70,7 @@ function resolveDefaults(entries: Entries, defaults: Entries, input: ConfigInput
   const values = new Map<string, unknown>([...entries].map(([key, { value }]) => [key, value]));
   const path = entries.get('model.path');
   const isDefault = path === defaults.get('model.path');
-  const folder = resolve(isDefault ? input.projectRoot : input.cwd, String(path?.value));
+  const folder = resolve(isDefault ? input.projectRoot : input.cwd, path?.value as string);
   values.set('model.path', folder);
   values.set('model.name', values.get('model.name') ?? (basename(folder) || 'model'));
   values.set('logging.format', values.get('logging.format') ?? (input.isTerminal ? 'pretty' : 'json'));

@@ -150,7 +150,11 @@ export const settings: readonly Setting[] = [
   { key: 'rateLimit.storage', kind: choice('memory', 'redis'), description: 'where they are counted; redis = for all servers' },
   {
     key: 'redis.url',
-    kind: { type: 'text', pattern: /^rediss?:\/\/[^\s/]\S*$/, allowed: 'redis://[user:password@]host[:port][/database] or rediss://' },
+    kind: {
+      type: 'text',
+      pattern: /^rediss?:\/\/[^\s/]\S*$/,
+      allowed: 'redis://[user:password@]host[:port][/database] or rediss://',
+    },
     whenNull: 'none',
     secret: true,
     description: 'the Redis of rateLimit.storage',

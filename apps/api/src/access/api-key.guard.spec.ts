@@ -62,8 +62,9 @@ describe(ApiKeyGuard.name, () => {
     expect(body).toMatchObject({ error });
   });
 
-  it.each(['/health', '/health/live', '/health/ready', '/health/startup', '/docs', '/openapi.json'])('needs no key for %s', (path) =>
-    server().get(path).expect(200),
+  it.each(['/health', '/health/live', '/health/ready', '/health/startup', '/docs', '/openapi.json'])(
+    'needs no key for %s',
+    (path) => server().get(path).expect(200),
   );
 
   it.each([
