@@ -352,6 +352,11 @@ describe('loadConfig', () => {
       'server.trustProxy (option --set): must be an integer from 0 to 16 or a list of addresses, subnets (10.0.0.0/8), loopback, linklocal, uniquelocal; got ["10.0.0.0/33"]',
     ],
     [
+      'a subnet that holds everybody',
+      { argv: ['--set', 'server.trustProxy=["::/0"]'] },
+      'server.trustProxy (option --set): must be an integer from 0 to 16 or a list of addresses, subnets (10.0.0.0/8), loopback, linklocal, uniquelocal; got ["::/0"]',
+    ],
+    [
       'a list that is broken',
       { env: { QWEN_SERVER_ALLOWED_HOSTS: '["a"' } },
       'server.allowedHosts (variable QWEN_SERVER_ALLOWED_HOSTS): must be a list of host names without a port; got "[\\"a\\""',

@@ -39,17 +39,18 @@ function list(allowed: string, pattern: RegExp): SettingKind {
   return { type: 'list', isItem: (item) => pattern.test(item), allowed };
 }
 
-/** What Express' trust proxy takes, without `true`: that would let every client choose its address. */
+/** What Express' trust proxy takes, without `true` and /0: those would let every client choose its address. */
 const proxies: SettingKind = {
   type: 'list',
-  isItem: (item) => {
-    const [address = '', prefix, ...rest] = item.split('/');
-    const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
-    if (['loopback', 'linklocal', 'uniquelocal'].includes(item)) return true;
-    return bits > 0 && rest.length === 0 && (prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits));
-  },
+  isItem: (item) => ['loopback', 'linklocal', 'uniquelocal'].includes(item) || isSubnet(item),
   allowed: 'addresses, subnets (10.0.0.0/8), loopback, linklocal, uniquelocal',
 };
+
+function isSubnet(text: string): boolean {
+  const [, address = '', prefix] = /^([^/]+)(?:\/([1-9]\d{0,2}))?$/.exec(text) ?? [];
+  const version = isIP(address);
+  return version !== 0 && Number(prefix ?? 1) <= (version === 4 ? 32 : 128);
+}
 
 export const settings: readonly Setting[] = [
   {
