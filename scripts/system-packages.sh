@@ -26,6 +26,8 @@ has_gtest() { printf '#include <gtest/gtest.h>\nint main() { return testing::Tes
 
 has_clang_format() { command -v clang-format >/dev/null; }
 
+has_redis() { command -v redis-server >/dev/null; }
+
 # Debian's names of what is missing, by what the other steps are going to need.
 missing_packages() {
     if "$needs_libtorch"; then
@@ -40,6 +42,7 @@ missing_packages() {
     if "$needs_tests"; then
         has_gtest || echo libgtest-dev
         has_clang_format || echo clang-format
+        has_redis || echo redis-server
     fi
 }
 

@@ -80,6 +80,8 @@ export async function timePictureOverHttp({ root, model, dtype, prompt, threads,
     dtype,
     '--set',
     `model.threads=${threads}`,
+    '--set',
+    'rateLimit.enabled=false',
     '--log-level',
     'error',
   ];

@@ -121,7 +121,7 @@ describe(ApiModule.name, () => {
     const responses = (body as { paths: Record<string, { post: { responses: object } }> }).paths['/text-to-image']?.post
       .responses;
     expect(Object.keys(responses ?? {}).sort()).toEqual(
-      ['200', '400', '405', '406', '413', '415', '422', '429', '499', '500', '503'].sort(),
+      ['200', '400', '401', '403', '405', '406', '413', '415', '422', '429', '499', '500', '503'].sort(),
     );
     await server()
       .get('/docs')
@@ -137,7 +137,7 @@ describe(ApiModule.name, () => {
     expect(headers(400)).toEqual(['X-Request-Id', 'x-should-retry']);
     expect(headers(405)).toEqual(['Allow', 'X-Request-Id', 'x-should-retry']);
     expect(headers(429)).toEqual(['Retry-After', 'X-Request-Id']);
-    expect(headers(503)).toEqual(['Retry-After', 'X-Request-Id']);
+    expect(headers(503)).toEqual(['Retry-After', 'X-Request-Id', 'x-should-retry']);
   });
 
   it('serves no description when it is switched off', async () => {

@@ -4,7 +4,8 @@ import { HealthModule } from '@app/health';
 import { ImageProcessingModule } from '@app/image-processing';
 import { InferenceModule, SOFTWARE, type Software } from '@app/inference';
 import { Global, Module, type DynamicModule } from '@nestjs/common';
-import { APP_FILTER, APP_PIPE } from '@nestjs/core';
+import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
+import { ApiKeyGuard } from './access/api-key.guard.js';
 import { ErrorFilter } from './errors/error.filter.js';
 import { GenerationFieldsPipe } from './images/generation-fields.pipe.js';
 import { ImagesController } from './images/images.controller.js';
@@ -12,6 +13,7 @@ import { RequestResolver } from './images/request-resolver.js';
 import { InfoController } from './info/info.controller.js';
 import { MetricsController } from './metrics/metrics.controller.js';
 import { ServiceMetrics } from './metrics/service.metrics.js';
+import { RateLimitModule } from './rate-limit/rate-limit.module.js';
 
 export interface ApiOptions {
   config: AppConfig;
@@ -40,11 +42,13 @@ export class ApiModule {
         ImageProcessingModule,
         InferenceModule,
         HealthModule,
+        RateLimitModule,
       ],
       controllers: [ImagesController, InfoController, ...(config.metrics.enabled ? [MetricsController] : [])],
       providers: [
         { provide: SOFTWARE, useValue: software },
         { provide: APP_FILTER, useClass: ErrorFilter },
+        { provide: APP_GUARD, useClass: ApiKeyGuard },
         { provide: APP_PIPE, useClass: GenerationFieldsPipe },
         RequestResolver,
         ServiceMetrics,

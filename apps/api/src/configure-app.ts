@@ -1,33 +1,75 @@
 import { accessLog, requestId, type createLogger } from '@app/observability';
-import type { AppConfig } from '@app/config';
+import type { AppConfig, ServerConfig } from '@app/config';
 import type { Software } from '@app/inference';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { json } from 'express';
-import { isUtf8 } from 'node:buffer';
+import helmet from 'helmet';
+import { refuseForeignPages } from './access/foreign-pages.middleware.js';
+import { isLoopback } from './access/loopback.js';
 import { serveDocs } from './docs/openapi.js';
 
-const maxJsonBytes = 1024 * 1024;
-/** Longer than load balancers keep an idle connection, so that they are the ones to close it. */
-const keepAliveMs = 75_000;
+/** A client that sends slower than this holds a connection, not work: headers, then the whole request with its files. */
+const headersTimeoutMs = 60_000;
+const requestTimeoutMs = 300_000;
 
 /** All that Express must know; the application is created without Nest's own body parsers. */
 export function configureApp(
   app: NestExpressApplication,
   logger: ReturnType<typeof createLogger>,
-  { docs }: Pick<AppConfig, 'docs'>,
+  { server, auth, docs }: Pick<AppConfig, 'server' | 'auth' | 'docs'>,
   software: Software,
 ): void {
   app.disable('x-powered-by');
   // Hashing megabytes of base64 for a tag that no client sends back holds up the event loop.
   app.disable('etag');
+  app.set('trust proxy', server.trustProxy);
   app.use(requestId);
   app.use(accessLog(logger));
-  app.use(json({ limit: maxJsonBytes, strict: false, verify: refuseOtherEncodings }));
-  app.getHttpServer().keepAliveTimeout = keepAliveMs;
-  if (docs.enabled) serveDocs(app, software);
+  app.use(securityHeaders());
+  if (!auth.keys && isLoopback(server.host)) app.use(refuseForeignPages(server));
+  if (server.corsOrigins.length > 0) allowOrigins(app, server);
+  const http = app.getHttpServer();
+  http.keepAliveTimeout = server.keepAliveMs;
+  http.headersTimeout = headersTimeoutMs;
+  http.requestTimeout = requestTimeoutMs;
+  if (docs.enabled) serveDocs(app, software, auth.keys !== null);
 }
 
-/** Bytes that are no text would silently become other characters. */
-function refuseOtherEncodings(_request: unknown, _response: unknown, body: Buffer): void {
-  if (!isUtf8(body)) throw new Error('not UTF-8'); // the parser's own error goes around it
+/** The only page is Swagger UI: it has styles in its HTML, icons as data: and shows pictures that it fetched as blob:. */
+function securityHeaders() {
+  const self = "'self'";
+  return helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: [self],
+        styleSrc: [self, "'unsafe-inline'"],
+        imgSrc: [self, 'data:', 'blob:'],
+        objectSrc: ["'none'"],
+        baseUri: ["'none'"],
+        formAction: [self],
+        frameAncestors: ["'none'"],
+      },
+    },
+    // Of the name in front, which may have other services: whoever ends TLS says it.
+    strictTransportSecurity: false,
+  });
+}
+
+/** Headers that a page of another origin may read, beside those that it always may. */
+const exposedHeaders = [
+  'Allow',
+  'RateLimit-Limit',
+  'RateLimit-Remaining',
+  'RateLimit-Reset',
+  'Retry-After',
+  'X-Job-Id',
+  'X-Request-Id',
+  'X-Seed',
+  'X-Should-Retry',
+  'X-Warnings',
+];
+
+function allowOrigins(app: NestExpressApplication, { corsOrigins }: ServerConfig): void {
+  const origin = corsOrigins.includes('*') ? '*' : [...corsOrigins];
+  app.enableCors({ origin, exposedHeaders, maxAge: 600 });
 }

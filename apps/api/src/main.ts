@@ -5,6 +5,7 @@ import { createLogger, createNestLogger } from '@app/observability';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { join } from 'node:path';
+import { isLoopback } from './access/loopback.js';
 import { ApiModule } from './api.module.js';
 import { configureApp } from './configure-app.js';
 import { Shutdown } from './shutdown.js';
@@ -65,6 +66,9 @@ async function main(): Promise<void> {
   const { host, port } = config.server;
   await app.listen(port, host);
   logger.log('info', `listening on ${await app.getUrl()}`, { context: 'http' });
+  if (!config.auth.keys && !isLoopback(host)) {
+    logger.log('warn', `open to whoever reaches ${host}: there are no auth.keys`, { context: 'http' });
+  }
   engine.start();
 }
 

@@ -1,14 +1,48 @@
 /** Every setting of this build, validated and frozen. Names are those of config/default.yaml. */
 export interface AppConfig {
-  server: { host: string; port: number; shutdownGraceMs: number };
+  server: ServerConfig;
   model: ModelConfig;
   prompt: { specialTokens: 'allow' | 'escape' | 'reject' };
   limits: LimitsConfig;
   queue: { driver: 'memory'; maxPending: number };
   engine: { hangMs: number; stageFactor: number };
+  rateLimit: RateLimitConfig;
+  redis: { url: string | null };
+  /** Null: everybody is let in. */
+  auth: { keys: readonly ApiKey[] | null };
   logging: { level: LogLevel; format: 'json' | 'pretty' };
   docs: { enabled: boolean };
   metrics: { enabled: boolean };
+}
+
+export interface ServerConfig {
+  host: string;
+  port: number;
+  shutdownGraceMs: number;
+  /** Proxies in front whose X-Forwarded-For is believed: how many, or which. */
+  trustProxy: number | readonly string[];
+  allowedHosts: readonly string[];
+  /** Empty: CORS is off. */
+  corsOrigins: readonly string[];
+  keepAliveMs: number;
+}
+
+export interface RateLimitConfig {
+  enabled: boolean;
+  /** Requests of one client within `windowMs`. */
+  limit: number;
+  windowMs: number;
+  storage: 'memory' | 'redis';
+}
+
+export type KeyScope = 'generate' | 'admin' | 'metrics';
+
+export interface ApiKey {
+  /** What logs call it. */
+  name: string;
+  /** SHA-256 of the key itself, which is nowhere: 64 lower-case hexadecimal digits. */
+  sha256: string;
+  scopes: readonly KeyScope[];
 }
 
 export interface ModelConfig {

@@ -3,20 +3,26 @@ import type { Entry } from './config-source.js';
 
 interface Rule {
   keys: readonly [string, string];
-  holds: (first: number, second: number) => boolean;
-  message: (first: number, second: number) => string;
+  holds: (first: unknown, second: unknown) => boolean;
+  message: (first: unknown, second: unknown) => string;
 }
 
 const rules: readonly Rule[] = [
   {
     keys: ['limits.minSide', 'limits.maxSide'],
-    holds: (minSide, maxSide) => minSide <= maxSide,
-    message: (minSide, maxSide) => `limits.minSide (${minSide}) must not be above limits.maxSide (${maxSide})`,
+    holds: (minSide, maxSide) => Number(minSide) <= Number(maxSide),
+    message: (minSide, maxSide) => `limits.minSide (${String(minSide)}) must not be above limits.maxSide (${String(maxSide)})`,
   },
   {
     keys: ['limits.minSide', 'limits.maxPixels'],
-    holds: (minSide, maxPixels) => minSide ** 2 <= maxPixels,
-    message: (minSide, maxPixels) => `limits.maxPixels (${maxPixels}) must hold a square of limits.minSide (${minSide})`,
+    holds: (minSide, maxPixels) => Number(minSide) ** 2 <= Number(maxPixels),
+    message: (minSide, maxPixels) =>
+      `limits.maxPixels (${String(maxPixels)}) must hold a square of limits.minSide (${String(minSide)})`,
+  },
+  {
+    keys: ['rateLimit.storage', 'redis.url'],
+    holds: (storage, url) => storage !== 'redis' || url !== null,
+    message: () => 'redis needs redis.url',
   },
 ];
 
@@ -24,7 +30,7 @@ const rules: readonly Rule[] = [
 export function crossCheck(entries: ReadonlyMap<string, Entry>, defaults: ReadonlyMap<string, Entry>): ConfigFault[] {
   const faults: ConfigFault[] = [];
   for (const { keys, holds, message } of rules) {
-    const [first, second] = keys.map((key) => Number(entries.get(key)?.value)) as [number, number];
+    const [first, second] = [entries.get(keys[0])?.value, entries.get(keys[1])?.value];
     if (holds(first, second)) continue;
     const key = keys.find((name) => entries.get(name) !== defaults.get(name)) ?? keys[0];
     faults.push({ key, origin: entries.get(key)?.origin ?? '', message: message(first, second) });

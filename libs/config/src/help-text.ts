@@ -32,7 +32,8 @@ export function helpText(defaults: ReadonlyMap<string, Entry>): string {
 }
 
 function defaultText(value: SettingValue, whenNull = ''): string {
-  return value === null ? whenNull : String(value);
+  if (value === null) return whenNull;
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
 function columns(rows: readonly string[][]): string[] {

@@ -1,4 +1,13 @@
-export type { AppConfig, LimitsConfig, LogLevel, ModelConfig } from './app-config.js';
+export type {
+  ApiKey,
+  AppConfig,
+  KeyScope,
+  LimitsConfig,
+  LogLevel,
+  ModelConfig,
+  RateLimitConfig,
+  ServerConfig,
+} from './app-config.js';
 export { ConfigError, type ConfigFault } from './config.error.js';
 export { ConfigModule, configTokens } from './config.module.js';
 export { loadConfig, type ConfigInput, type LoadedConfig } from './load-config.js';

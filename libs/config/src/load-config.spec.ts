@@ -44,7 +44,15 @@ function faultsOf(given: Given): string[] {
 describe('loadConfig', () => {
   it('gives the documented defaults', () => {
     expect(configOf({})).toEqual({
-      server: { host: '127.0.0.1', port: 3000, shutdownGraceMs: 60_000 },
+      server: {
+        host: '127.0.0.1',
+        port: 3000,
+        shutdownGraceMs: 60_000,
+        trustProxy: 0,
+        allowedHosts: [],
+        corsOrigins: [],
+        keepAliveMs: 75000,
+      },
       model: {
         path: join(projectRoot, 'models/demo'),
         name: 'demo',
@@ -69,6 +77,9 @@ describe('loadConfig', () => {
       },
       queue: { driver: 'memory', maxPending: 64 },
       engine: { hangMs: 60_000, stageFactor: 10 },
+      rateLimit: { enabled: true, limit: 600, windowMs: 60000, storage: 'memory' },
+      redis: { url: null },
+      auth: { keys: null },
       logging: { level: 'info', format: 'json' },
       docs: { enabled: true },
       metrics: { enabled: true },
@@ -125,6 +136,33 @@ describe('loadConfig', () => {
     const yaml = 'model:\n  memoryBudget: 8000000000\n';
     expect(configOf({ yaml }).model.memoryBudget).toBe(8_000_000_000);
     expect(configOf({ yaml, argv: ['--set', 'model.memoryBudget=null'] }).model.memoryBudget).toBeNull();
+  });
+
+  it('takes lists as YAML, and as JSON in a variable or an option', () => {
+    const yaml = 'server:\n  trustProxy: [loopback, "10.0.0.0/8", "fd00::/8"]\n  corsOrigins: ["*"]\n';
+    const { server } = configOf({
+      yaml,
+      env: { QWEN_SERVER_CORS_ORIGINS: '["https://a.example:8443"]' },
+      argv: ['--set', 'server.allowedHosts=["pictures.local"]'],
+    });
+    expect(server).toMatchObject({
+      trustProxy: ['loopback', '10.0.0.0/8', 'fd00::/8'],
+      corsOrigins: ['https://a.example:8443'],
+      allowedHosts: ['pictures.local'],
+    });
+    expect(configOf({ argv: ['--set', 'server.trustProxy=2'] }).server.trustProxy).toBe(2);
+  });
+
+  it('takes keys as a list or as the path of its file, and reads only the file that counts', () => {
+    const key = { name: 'alice', sha256: 'ab'.repeat(32) };
+    const keys = [{ ...key, scopes: ['generate'] }];
+    writeFileSync(join(folder, 'keys.json'), JSON.stringify([key]));
+    expect(configOf({ yaml: 'auth:\n  keys: keys.json\n' }).auth.keys).toEqual(keys);
+    expect(configOf({ yaml: `auth:\n  keys:\n  - name: alice\n    sha256: ${key.sha256}\n` }).auth.keys).toEqual(keys);
+    expect(configOf({ yaml: 'auth:\n  keys: none.json\n', env: { QWEN_AUTH_KEYS: JSON.stringify([key]) } }).auth.keys).toEqual(
+      keys,
+    );
+    expect(configOf({ yaml: 'auth:\n  keys: keys.json\n', argv: ['--set', 'auth.keys=null'] }).auth.keys).toBeNull();
   });
 
   it('accepts an empty file and empty groups', () => {
@@ -243,11 +281,11 @@ describe('loadConfig', () => {
       { yaml: 'queue:\n  driver: redis\n' },
       'queue.driver (my.yaml:2): must be memory; got "redis", which is not built yet',
     ],
-    ['a key to come', { yaml: 'rateLimit:\n  limit: 30\n' }, 'rateLimit.limit (my.yaml:2): is not built yet'],
+    ['a key to come', { yaml: 'jobs:\n  ttlMs: 30\n' }, 'jobs.ttlMs (my.yaml:2): is not built yet'],
     [
       'a variable to come',
-      { env: { QWEN_RATE_LIMIT_LIMIT: '30' } },
-      'QWEN_RATE_LIMIT_LIMIT (variable QWEN_RATE_LIMIT_LIMIT): is not built yet',
+      { env: { QWEN_QUEUE_TIMEOUT_MS: '30' } },
+      'QWEN_QUEUE_TIMEOUT_MS (variable QWEN_QUEUE_TIMEOUT_MS): is not built yet',
     ],
     ['a group to come', { yaml: 'controlnets:\n  canny: /x\n' }, 'controlnets (my.yaml:1): is not built yet'],
     [
@@ -305,6 +343,56 @@ describe('loadConfig', () => {
       'too few pixels for a side',
       { argv: ['--set', 'limits.maxPixels=1000'] },
       'limits.maxPixels (option --set): limits.maxPixels (1000) must hold a square of limits.minSide (32)',
+    ],
+    [
+      'every proxy',
+      { yaml: 'server:\n  trustProxy: true\n' },
+      'server.trustProxy (my.yaml:2): must be an integer from 0 to 16 or a list of addresses, subnets (10.0.0.0/8), loopback, linklocal, uniquelocal; got true',
+    ],
+    [
+      'a subnet that is none',
+      { argv: ['--set', 'server.trustProxy=["10.0.0.0/33"]'] },
+      'server.trustProxy (option --set): must be an integer from 0 to 16 or a list of addresses, subnets (10.0.0.0/8), loopback, linklocal, uniquelocal; got ["10.0.0.0/33"]',
+    ],
+    [
+      'a subnet that holds everybody',
+      { argv: ['--set', 'server.trustProxy=["::/0"]'] },
+      'server.trustProxy (option --set): must be an integer from 0 to 16 or a list of addresses, subnets (10.0.0.0/8), loopback, linklocal, uniquelocal; got ["::/0"]',
+    ],
+    [
+      'a list that is broken',
+      { env: { QWEN_SERVER_ALLOWED_HOSTS: '["a"' } },
+      'server.allowedHosts (variable QWEN_SERVER_ALLOWED_HOSTS): must be a list of host names without a port; got "[\\"a\\""',
+    ],
+    [
+      'an origin with a path',
+      { yaml: 'server:\n  corsOrigins: [https://a.example/]\n' },
+      'server.corsOrigins (my.yaml:2): must be a list of origins such as https://app.example.com, or *; got ["https://a.example/"]',
+    ],
+    [
+      'a Redis limit without a Redis',
+      { argv: ['--set', 'rateLimit.storage=redis'] },
+      'rateLimit.storage (option --set): redis needs redis.url',
+    ],
+    [
+      'a Redis URL, without telling its password',
+      { argv: ['--set', 'redis.url=http://:secret@x'] },
+      'redis.url (option --set): must be redis://[user:password@]host[:port][/database] or rediss:// or null',
+    ],
+    [
+      'a wrong list of keys, without telling them',
+      { env: { QWEN_AUTH_KEYS: '[{"name":"a","sha256":"secret"}]' } },
+      'auth.keys (variable QWEN_AUTH_KEYS): key 1 (a) needs a sha256: 64 hexadecimal digits in quotes',
+    ],
+    [
+      'keys whose JSON is broken, without telling them',
+      { argv: ['--set', 'auth.keys=[{"name":"secret"'] },
+      'auth.keys (option --set): must be a list of {name, sha256, scopes} or the path of a file that holds one',
+    ],
+    [
+      'a missing file of keys',
+      { argv: ['--set', 'auth.keys=no.json'] },
+      'auth.keys (option --set): no.json cannot be read: ENOENT',
     ],
   ])('refuses %s', (_, given, message) => {
     expect(faultsOf(given)).toEqual([message]);

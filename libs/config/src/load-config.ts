@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
+import { readKeyFile } from './api-keys.js';
 import type { AppConfig } from './app-config.js';
 import { readCommandLine } from './command-line-source.js';
 import type { Entry } from './config-source.js';
-import { ConfigError } from './config.error.js';
+import { ConfigError, type ConfigFault } from './config.error.js';
 import { crossCheck } from './cross-checks.js';
 import { readEnvironmentSource } from './environment-source.js';
 import { helpText } from './help-text.js';
@@ -42,7 +43,8 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   const files = configFile === undefined ? [] : [readYamlSource(resolve(input.cwd, configFile), configFile)];
   const sources = [defaults, ...files, readEnvironmentSource(input.env), commandLine.source];
   const entries = new Map(sources.flatMap((source) => [...source.entries]));
-  const faults = [...sources.flatMap((source) => source.faults), ...crossCheck(entries, defaults.entries)];
+  const faults = sources.flatMap((source) => source.faults);
+  faults.push(...readKeys(entries, input.cwd), ...crossCheck(entries, defaults.entries));
   if (faults.length > 0) throw new ConfigError(faults);
 
   const origins = new Map([...entries].map(([key, { origin }]) => [key, origin]));
@@ -53,12 +55,22 @@ function projectVersion(projectRoot: string): string {
   return (JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { version: string }).version;
 }
 
+/** Puts the keys themselves in the place of the path of their file. */
+function readKeys(entries: Map<string, Entry>, cwd: string): ConfigFault[] {
+  const entry = entries.get('auth.keys');
+  if (typeof entry?.value !== 'string') return [];
+  const checked = readKeyFile(resolve(cwd, entry.value));
+  if (!checked.ok) return [{ key: 'auth.keys', origin: entry.origin, message: `${entry.value} ${checked.message}` }];
+  entries.set('auth.keys', { ...entry, value: checked.value });
+  return [];
+}
+
 /** Fills in what depends on the machine, the folders or another setting. */
 function resolveDefaults(entries: Entries, defaults: Entries, input: ConfigInput): Map<string, unknown> {
   const values = new Map<string, unknown>([...entries].map(([key, { value }]) => [key, value]));
   const path = entries.get('model.path');
   const isDefault = path === defaults.get('model.path');
-  const folder = resolve(isDefault ? input.projectRoot : input.cwd, String(path?.value));
+  const folder = resolve(isDefault ? input.projectRoot : input.cwd, path?.value as string);
   values.set('model.path', folder);
   values.set('model.name', values.get('model.name') ?? (basename(folder) || 'model'));
   values.set('logging.format', values.get('logging.format') ?? (input.isTerminal ? 'pretty' : 'json'));

@@ -3,17 +3,24 @@
  * The loader, its messages and `--help` are all made from it.
  */
 
+import { isIP } from 'node:net';
+
 export type SettingKind =
   | { type: 'text'; pattern: RegExp; allowed: string }
   | { type: 'integer'; min: number; max: number; words?: readonly string[] }
   | { type: 'boolean' }
-  | { type: 'choice'; choices: readonly string[]; planned?: readonly string[] };
+  | { type: 'choice'; choices: readonly string[]; planned?: readonly string[] }
+  | { type: 'list'; isItem: (item: string) => boolean; allowed: string }
+  | { type: 'either'; kinds: readonly SettingKind[] }
+  | { type: 'keys' };
 
 export interface Setting {
   key: string;
   kind: SettingKind;
   /** What null means; a setting without it cannot be null. */
   whenNull?: string;
+  /** Messages do not tell what came. */
+  secret?: true;
   description: string;
 }
 
@@ -28,6 +35,23 @@ function choice(...choices: string[]): SettingKind {
   return { type: 'choice', choices };
 }
 
+function list(allowed: string, pattern: RegExp): SettingKind {
+  return { type: 'list', isItem: (item) => pattern.test(item), allowed };
+}
+
+/** What Express' trust proxy takes, without `true` and /0: those would let every client choose its address. */
+const proxies: SettingKind = {
+  type: 'list',
+  isItem: (item) => ['loopback', 'linklocal', 'uniquelocal'].includes(item) || isSubnet(item),
+  allowed: 'addresses, subnets (10.0.0.0/8), loopback, linklocal, uniquelocal',
+};
+
+function isSubnet(text: string): boolean {
+  const [, address = '', prefix] = /^([^/]+)(?:\/([1-9]\d{0,2}))?$/.exec(text) ?? [];
+  const version = isIP(address);
+  return version !== 0 && Number(prefix ?? 1) <= (version === 4 ? 32 : 128);
+}
+
 export const settings: readonly Setting[] = [
   {
     key: 'server.host',
@@ -39,6 +63,26 @@ export const settings: readonly Setting[] = [
     key: 'server.shutdownGraceMs',
     kind: count(0, 3_600_000),
     description: 'milliseconds that the running job may still take after SIGTERM',
+  },
+  {
+    key: 'server.trustProxy',
+    kind: { type: 'either', kinds: [count(0, 16), proxies] },
+    description: 'proxies in front that tell the address of a client in X-Forwarded-For: how many, or which',
+  },
+  {
+    key: 'server.allowedHosts',
+    kind: list('host names without a port', /^([\w.-]{1,253}|\[[\da-f:.]+\])$/i),
+    description: 'names beside localhost that a request may have in Host, on loopback and without auth.keys',
+  },
+  {
+    key: 'server.corsOrigins',
+    kind: list('origins such as https://app.example.com, or *', /^(\*|https?:\/\/[^\sA-Z/?#@]+)$/),
+    description: 'origins whose pages may call the service from a browser; none = CORS is off',
+  },
+  {
+    key: 'server.keepAliveMs',
+    kind: count(1000, 3_600_000),
+    description: 'how long an idle connection is kept: longer than a load balancer in front keeps it',
   },
   {
     key: 'model.path',
@@ -113,6 +157,32 @@ export const settings: readonly Setting[] = [
     kind: count(1, 1000),
     description: 'a stage of a job may be without progress for so many times its usual duration, and for engine.hangMs at least',
   },
+  { key: 'rateLimit.enabled', kind: { type: 'boolean' }, description: 'limit of generation requests' },
+  {
+    key: 'rateLimit.limit',
+    kind: count(1, 10_000),
+    description: 'generation requests of one client in a window, valid or not',
+  },
+  { key: 'rateLimit.windowMs', kind: count(1000, 86_400_000), description: 'length of that window' },
+  { key: 'rateLimit.storage', kind: choice('memory', 'redis'), description: 'where they are counted; redis = for all servers' },
+  {
+    key: 'redis.url',
+    kind: {
+      type: 'text',
+      pattern: /^rediss?:\/\/[^\s/]\S*$/,
+      allowed: 'redis://[user:password@]host[:port][/database] or rediss://',
+    },
+    whenNull: 'none',
+    secret: true,
+    description: 'the Redis of rateLimit.storage',
+  },
+  {
+    key: 'auth.keys',
+    kind: { type: 'keys' },
+    whenNull: 'none: open to whoever reaches it',
+    secret: true,
+    description: 'API keys, by their SHA-256; scopes: generate (default), admin, metrics',
+  },
   { key: 'logging.level', kind: choice('error', 'warn', 'info', 'debug'), description: 'least severe records that are written' },
   {
     key: 'logging.format',
@@ -127,10 +197,6 @@ export const settings: readonly Setting[] = [
 /** Keys that the design names and this build does not have: refused by name, so that nobody believes them to work. */
 export const plannedKeys: readonly string[] = [
   'server.publicUrl',
-  'server.trustProxy',
-  'server.allowedHosts',
-  'server.corsOrigins',
-  'server.keepAliveMs',
   'model.aliases',
   'model.devices',
   'model.root',
@@ -138,12 +204,6 @@ export const plannedKeys: readonly string[] = [
   'limits.decodeTimeoutMs',
   'queue.maxPendingPerClient',
   'queue.timeoutMs',
-  'rateLimit.enabled',
-  'rateLimit.limit',
-  'rateLimit.windowMs',
-  'rateLimit.storage',
-  'redis.url',
-  'auth.keys',
   'jobs.directory',
   'jobs.ttlMs',
   'jobs.maxBytes',

@@ -2,11 +2,14 @@
 export type ServiceErrorCode =
   | 'INVALID_ARGUMENT' // fields, or a body that cannot be parsed
   | 'UNSUPPORTED_BY_MODEL'
+  | 'UNAUTHENTICATED' // no API key, or an unknown one
+  | 'FORBIDDEN' // what the key, the host or the origin may not do
   | 'NOT_FOUND'
   | 'METHOD_NOT_ALLOWED'
   | 'NOT_ACCEPTABLE'
   | 'PAYLOAD_TOO_LARGE'
   | 'UNSUPPORTED_MEDIA_TYPE'
+  | 'RATE_LIMITED'
   | 'QUEUE_FULL'
   | 'CANCELLED'
   | 'INTERRUPTED' // the server stops, and this job had not ended

@@ -1,4 +1,4 @@
 export { accessLog } from './access-log.middleware.js';
 export { createLogger, createNestLogger } from './logger.js';
-export { currentContext, currentRequestId, withContext, type RequestContext } from './request-context.js';
+export { currentContext, currentRequestId, extendContext, withContext, type RequestContext } from './request-context.js';
 export { requestId } from './request-id.middleware.js';

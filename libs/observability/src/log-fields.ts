@@ -1,5 +1,5 @@
 /** Never written, wherever they occur: what people ask for, and what lets them in. */
-const hidden = new Set(['prompt', 'negativePrompt', 'negative_prompt', 'authorization', 'cookie']);
+const hidden = new Set(['prompt', 'negativePrompt', 'negative_prompt', 'authorization', 'x-api-key', 'cookie']);
 
 const maxDepth = 5;
 

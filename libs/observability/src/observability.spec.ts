@@ -9,7 +9,7 @@ import { PassThrough } from 'node:stream';
 import request from 'supertest';
 import { accessLog } from './access-log.middleware.js';
 import { createLogger, createNestLogger } from './logger.js';
-import { currentRequestId, withContext } from './request-context.js';
+import { currentRequestId, extendContext, withContext } from './request-context.js';
 import { requestId } from './request-id.middleware.js';
 
 @Controller()
@@ -18,6 +18,7 @@ class EchoController {
 
   @Post('json')
   json(@Body() body: unknown) {
+    extendContext({ apiKey: 'alice' });
     this.logger.log({ message: 'got json', body });
     return { id: currentRequestId() };
   }
@@ -90,9 +91,17 @@ describe('over HTTP', () => {
         level: 'info',
         message: 'got json',
         context: 'EchoController',
+        apiKey: 'alice',
         body: { prompt: '[hidden]', width: 8 },
       }),
-      expect.objectContaining({ message: 'POST /json 201', context: 'http', method: 'POST', path: '/json', status: 201 }),
+      expect.objectContaining({
+        message: 'POST /json 201',
+        context: 'http',
+        apiKey: 'alice',
+        method: 'POST',
+        path: '/json',
+        status: 201,
+      }),
     ]);
     expect(records[1]?.['durationMs']).toEqual(expect.any(Number));
     expect(log.text()).not.toMatch(/a cat|secret/);

@@ -3,6 +3,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 /** Whose work is being done: every log record written meanwhile carries it. */
 export interface RequestContext {
   requestId?: string;
+  /** Name of the API key that let the request in. */
+  apiKey?: string;
   jobId?: string;
 }
 
@@ -11,6 +13,11 @@ const storage = new AsyncLocalStorage<RequestContext>();
 /** Runs `work`, and all that it starts, under the context around it with `context` added. */
 export function withContext<T>(context: RequestContext, work: () => T): T {
   return storage.run({ ...storage.getStore(), ...context }, work);
+}
+
+/** Adds to the context of the work that runs already, for its records and those of whoever began it. */
+export function extendContext(context: RequestContext): void {
+  Object.assign(currentContext(), context);
 }
 
 export function currentContext(): RequestContext {

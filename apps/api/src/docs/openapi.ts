@@ -3,6 +3,7 @@ import { EngineClient, type ModelInfo } from '@app/engine';
 import type { Software } from '@app/inference';
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject, type SchemaObject } from '@nestjs/swagger';
+import { neededScope } from '../access/needed-scope.js';
 import type { FieldContext } from '../fields/field-rules.js';
 import { fieldsOf } from '../fields/field.decorator.js';
 import { ImageToImageDto } from '../images/image-to-image.dto.js';
@@ -12,12 +13,13 @@ const requestClasses = [TextToImageDto, ImageToImageDto] as const;
 type RequestClass = (typeof requestClasses)[number];
 
 /** GET /docs and GET /openapi.json. Bounds are put in at each request: the model that some come from is loaded later. */
-export function serveDocs(app: INestApplication, { name, version }: Software): void {
+export function serveDocs(app: INestApplication, { name, version }: Software, withKeys: boolean): void {
   const description =
     'Draws pictures with Qwen-Image models. Bounds of the fields are those of this server and its loaded model.';
   const builder = new DocumentBuilder().setTitle(name).setDescription(description).setVersion(version).addServer('/');
   const document = SwaggerModule.createDocument(app, builder.setOpenAPIVersion('3.1.0').build());
   for (const schema of requestSchemas(document).values()) schema.additionalProperties = false;
+  if (withKeys) describeKeys(document);
   const engine = app.get(EngineClient);
   const limits = app.get<LimitsConfig>(configTokens.limits);
   SwaggerModule.setup('docs', app, document, {
@@ -25,6 +27,22 @@ export function serveDocs(app: INestApplication, { name, version }: Software): v
     raw: ['json'],
     patchDocumentOnRequest: (_request, _response, base) => withBounds(base, limits, engine.status().model),
   });
+}
+
+/** Says which operations need a key, and that it may come in either header. */
+function describeKeys(document: OpenAPIObject): void {
+  const components = (document.components ??= {});
+  components.securitySchemes = {
+    bearer: { type: 'http', scheme: 'bearer' },
+    apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+  };
+  for (const [path, operations] of Object.entries(document.paths)) {
+    if (neededScope(path) === null) continue;
+    for (const method of ['get', 'post', 'put', 'delete'] as const) {
+      const operation = operations[method];
+      if (operation) operation.security = [{ bearer: [] }, { apiKey: [] }];
+    }
+  }
 }
 
 /** The document with the bounds that the validators use; before the first model is loaded there are none. */

@@ -5,7 +5,14 @@ import type { ServiceErrorCode } from '@app/inference';
 /** Every code that an answer may carry. A checkpoint that cannot be loaded stops the start and never reaches a client. */
 export type ErrorCode = ServiceErrorCode | ImageErrorCode | Exclude<EngineErrorCode, 'INVALID_MODEL'>;
 
-export type ErrorType = 'invalid_request_error' | 'rate_limit_error' | 'server_error';
+export const errorTypes = [
+  'invalid_request_error',
+  'authentication_error',
+  'permission_error',
+  'rate_limit_error',
+  'server_error',
+] as const;
+export type ErrorType = (typeof errorTypes)[number];
 
 export interface ErrorAnswer {
   status: number;
@@ -26,6 +33,18 @@ function serverError(status: number, retry: boolean, description: string): Error
 export const errorAnswers: Readonly<Record<ErrorCode, ErrorAnswer>> = {
   INVALID_ARGUMENT: badRequest(400, 'wrong fields, or a body that cannot be parsed; all faults are in details'),
   UNSUPPORTED_BY_MODEL: badRequest(400, 'the loaded checkpoint cannot do this'),
+  UNAUTHENTICATED: {
+    status: 401,
+    type: 'authentication_error',
+    retry: false,
+    description: 'no API key, or an unknown one; with WWW-Authenticate',
+  },
+  FORBIDDEN: {
+    status: 403,
+    type: 'permission_error',
+    retry: false,
+    description: 'the API key lacks the scope, or a browser page from elsewhere asks',
+  },
   NOT_FOUND: badRequest(404, 'there is no such route'),
   METHOD_NOT_ALLOWED: badRequest(405, 'the route has other methods, told in Allow'),
   NOT_ACCEPTABLE: badRequest(406, 'nothing that Accept allows can be made, or output_format contradicts it'),
@@ -33,6 +52,12 @@ export const errorAnswers: Readonly<Record<ErrorCode, ErrorAnswer>> = {
   UNSUPPORTED_MEDIA_TYPE: badRequest(415, 'the body, or a file by its bytes, is of another type'),
   INVALID_IMAGE: badRequest(422, 'the file is empty, truncated, broken, or has too many pixels'),
   REQUEST_TOO_LARGE: badRequest(422, 'this size and count can never fit the device'),
+  RATE_LIMITED: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    description: 'too many requests of this client; with Retry-After and RateLimit-*',
+  },
   QUEUE_FULL: {
     status: 429,
     type: 'rate_limit_error',

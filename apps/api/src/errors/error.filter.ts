@@ -35,6 +35,7 @@ export class ErrorFilter implements ExceptionFilter {
       return;
     }
     if (!retry) response.setHeader('x-should-retry', 'false');
+    if (known.code === 'UNAUTHENTICATED') response.setHeader('WWW-Authenticate', 'Bearer');
     if (known.retryAfterS !== undefined) response.setHeader('Retry-After', String(known.retryAfterS));
     const { code, message, param, faults } = known;
     const details = faults.length > 0 ? { details: [...faults] } : {};

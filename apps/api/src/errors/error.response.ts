@@ -1,6 +1,6 @@
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiResponse } from '@nestjs/swagger';
-import { errorAnswers, type ErrorCode } from './error-answers.js';
+import { errorAnswers, errorTypes, type ErrorCode } from './error-answers.js';
 
 export class ErrorDetail {
   @ApiProperty({ type: String, example: 'width' })
@@ -14,7 +14,7 @@ export class ErrorBody {
   @ApiProperty({ enum: Object.keys(errorAnswers), example: 'INVALID_ARGUMENT' })
   code: ErrorCode;
 
-  @ApiProperty({ enum: ['invalid_request_error', 'rate_limit_error', 'server_error'] })
+  @ApiProperty({ enum: errorTypes })
   type: string;
 
   @ApiProperty({ type: String, example: 'width must be a multiple of 16, got 1000' })

@@ -52,14 +52,9 @@ const parserErrors: Readonly<Record<string, { code: ErrorCode; message: string }
 
 function fromHttp(error: unknown): KnownError | null {
   if (!(error instanceof Error)) return null;
-  const parserError = parserErrors[parserType(error) ?? parserType(error.cause) ?? ''];
+  const parserError = parserErrors['type' in error ? String(error.type) : ''];
   if (parserError) return known(parserError.code, parserError.message);
   const status: unknown = error instanceof HttpException ? error.getStatus() : 'status' in error ? error.status : null;
   const code = codeOfStatus[Number(status)];
   return code ? known(code, error.message) : null;
-}
-
-/** Nest wraps some of the parser's errors, and keeps them as the cause. */
-function parserType(error: unknown): string | null {
-  return error instanceof Error && 'type' in error ? String(error.type) : null;
 }

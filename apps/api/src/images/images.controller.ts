@@ -16,12 +16,14 @@ import {
 import { ApiBody, ApiConsumes, ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { ApiErrors, header } from '../errors/error.response.js';
+import { RateLimitGuard } from '../rate-limit/rate-limit.guard.js';
 import { chooseForm, readAccept } from './accept.js';
 import { ClientSignal } from './client-signal.decorator.js';
 import { EngineReadyGuard } from './engine-ready.guard.js';
 import { jobIdHeader } from './generation-routes.js';
 import { bytesAnswer, ImageResponse, jsonAnswer } from './image.response.js';
 import { ImageToImageDto } from './image-to-image.dto.js';
+import { JsonBodyInterceptor } from './json-body.interceptor.js';
 import { RequestResolver } from './request-resolver.js';
 import { FormFields, JsonFields, UploadedImage } from './sent-fields.js';
 import { TextToImageDto } from './text-to-image.dto.js';
@@ -45,9 +47,9 @@ const drawnContent = {
 @ApiTags('images')
 @ApiExtraModels(ImageResponse)
 @ApiErrors('INVALID_ARGUMENT', 'UNSUPPORTED_BY_MODEL', 'METHOD_NOT_ALLOWED', 'NOT_ACCEPTABLE', 'PAYLOAD_TOO_LARGE')
-@ApiErrors('UNSUPPORTED_MEDIA_TYPE', 'QUEUE_FULL', 'CANCELLED')
+@ApiErrors('UNAUTHENTICATED', 'FORBIDDEN', 'UNSUPPORTED_MEDIA_TYPE', 'RATE_LIMITED', 'QUEUE_FULL', 'CANCELLED')
 @ApiErrors('INTERNAL', 'NUMERICAL_FAILURE', 'ENGINE_UNAVAILABLE', 'ENGINE_CRASHED', 'OUT_OF_MEMORY', 'INTERRUPTED')
-@UseGuards(EngineReadyGuard)
+@UseGuards(RateLimitGuard, EngineReadyGuard)
 @Controller()
 export class ImagesController {
   constructor(
@@ -59,6 +61,7 @@ export class ImagesController {
   @Post('text-to-image')
   @HttpCode(200)
   @Header('Vary', 'Accept')
+  @UseInterceptors(JsonBodyInterceptor)
   @ApiOperation({ summary: 'Draw what a prompt says', operationId: 'textToImage' })
   @ApiBody({
     type: TextToImageDto,

@@ -20,7 +20,7 @@ export class InfoController {
   @Get()
   @ApiOperation({ summary: 'What is served, with which defaults and limits', operationId: 'getInfo' })
   @ApiOkResponse({ type: InfoResponse })
-  @ApiErrors('METHOD_NOT_ALLOWED', 'ENGINE_UNAVAILABLE')
+  @ApiErrors('UNAUTHENTICATED', 'FORBIDDEN', 'METHOD_NOT_ALLOWED', 'ENGINE_UNAVAILABLE')
   info(): InfoResponse {
     const status = this.engine.status();
     const { model } = status;

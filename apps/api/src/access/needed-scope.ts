@@ -1,0 +1,7 @@
+import type { KeyScope } from '@app/config';
+
+/** What a key must be allowed to do on a route, by the route's path as it was registered; null = no key is needed. */
+export function neededScope(routePath: string): KeyScope | null {
+  if (/^\/health(\/|$)/.test(routePath)) return null;
+  return routePath === '/metrics' ? 'metrics' : 'generate';
+}
