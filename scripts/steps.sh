@@ -47,3 +47,11 @@ content_key() {
 stamp_is() { [ -f "$state/$1.stamp" ] && [ "$(cat "$state/$1.stamp")" = "$2" ]; }
 
 stamp() { printf '%s\n' "$2" >"$state/$1.stamp"; }
+
+# CMake refuses a folder that was configured for a build tool which has come or gone since.
+forget_other_generator() {
+    local cache=$1/CMakeCache.txt wanted='Unix Makefiles'
+    [ -f "$cache" ] || return 0
+    ! command -v ninja >/dev/null || wanted=Ninja
+    grep -qx "CMAKE_GENERATOR:INTERNAL=$wanted" "$cache" || rm -rf "$cache" "$1/CMakeFiles"
+}

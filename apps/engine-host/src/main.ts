@@ -3,7 +3,16 @@ import { Host } from './host.js';
 
 /* Child process of the server: `main.js [path of qwen_image.node]`, spoken to over the fork channel. */
 
+/**
+ * Pictures lie outside V8's heap, where their handles look like small objects: left to itself it would let many of them lie before
+ * it collects. A collection of this small heap takes some milliseconds, between two jobs.
+ */
+function collectGarbage(): void {
+  globalThis.gc?.();
+}
+
 function send(message: FromHost): void {
+  if (message.type === 'result' || message.type === 'failed') setImmediate(collectGarbage);
   // The channel may close between two events; `disconnect` ends the process then.
   if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
 }

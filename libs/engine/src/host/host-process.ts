@@ -38,7 +38,8 @@ export class HostProcess {
     this.child = fork(entry.path, [...(entry.args ?? [])], {
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      execArgv: [],
+      // The host collects garbage after each job, see there.
+      execArgv: ['--expose-gc'],
     });
     this.child.on('message', (message) => onMessage(message as FromHost));
     this.ended = this.watchEnd([
