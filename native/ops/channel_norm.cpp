@@ -10,12 +10,7 @@ namespace {
 
 template <typename T>
 inline void channel_norm_pixel(T* out, const T* x, const T* gamma, int64_t channels, float factor) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t c = 0; c < channels; ++c) {
-    const float value = load(x + c);
-    sum += value * value;
-  }
+  const float sum = sum_of_squares(x, channels);
   const float length = std::max(std::sqrt(sum), 1e-12f);
 #pragma omp simd
   for (int64_t c = 0; c < channels; ++c) {

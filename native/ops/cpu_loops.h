@@ -46,6 +46,17 @@ inline void store(BFloat16Bits* out, float value) {
   *out = static_cast<BFloat16Bits>(bits >> 16);
 }
 
+template <typename T>
+inline float sum_of_squares(const T* x, int64_t length) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < length; ++i) {
+    const float value = load(x + i);
+    sum += value * value;
+  }
+  return sum;
+}
+
 inline bool has_cpu_loop(const at::Tensor& x) {
   return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
 }

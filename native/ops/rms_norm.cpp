@@ -10,12 +10,7 @@ namespace {
 
 template <typename T>
 inline void rms_norm_row(T* out, const T* x, const T* weight, int64_t dim, double eps) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < dim; ++i) {
-    const float value = load(x + i);
-    sum += value * value;
-  }
+  const float sum = sum_of_squares(x, dim);
   const float scale = 1.0f / std::sqrt(sum / static_cast<float>(dim) + static_cast<float>(eps));
 #pragma omp simd
   for (int64_t i = 0; i < dim; ++i) {

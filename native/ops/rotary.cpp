@@ -11,12 +11,7 @@ namespace {
 template <typename T>
 inline void norm_rope_head(T* out, const T* x, const T* weight, const float* cos, const float* sin,
                            int64_t dim, float eps) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < dim; ++i) {
-    const float value = load(x + i);
-    sum += value * value;
-  }
+  const float sum = sum_of_squares(x, dim);
   const float scale = 1.0f / std::sqrt(sum / static_cast<float>(dim) + eps);
 #pragma omp simd
   for (int64_t k = 0; k < dim / 2; ++k) {
