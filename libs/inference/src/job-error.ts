@@ -1,0 +1,38 @@
+import { EngineError, type EngineErrorCode } from '@app/engine';
+import { ImageError, type ImageErrorCode } from '@app/image-processing';
+import { ServiceError, type FieldFault, type ServiceErrorCode } from './service.error.js';
+
+/** Every code that a job may end with or a request be refused with. */
+export type JobErrorCode = ServiceErrorCode | ImageErrorCode | Exclude<EngineErrorCode, 'INVALID_MODEL'>;
+
+/** An error as it is told and stored: no stack, no paths, nothing that only the log may know. */
+export interface JobError {
+  code: JobErrorCode;
+  message: string;
+  /** The field that is to blame, by its name in the API. */
+  param: string | null;
+  faults: readonly FieldFault[];
+  retryAfterS: number | null;
+}
+
+/** What whoever asked may know of `error`. Unknown ones, and those of a checkpoint that changed under the server, are INTERNAL. */
+export function toJobError(error: unknown): JobError {
+  if (error instanceof ServiceError) {
+    const { code, message, faults, retryAfterS } = error;
+    return { code, message, param: faults[0]?.field ?? null, faults, retryAfterS: retryAfterS ?? null };
+  }
+  if (error instanceof ImageError) return ofField(error.code, error.field, error.message);
+  if (error instanceof EngineError && error.code !== 'INVALID_MODEL' && error.code !== 'INTERNAL') {
+    const { code, field, message } = error;
+    return field === undefined ? plainJobError(code, message) : ofField(code, field, message);
+  }
+  return plainJobError('INTERNAL', 'an internal error; the log has it under this request id');
+}
+
+export function plainJobError(code: JobErrorCode, message: string): JobError {
+  return { code, message, param: null, faults: [], retryAfterS: null };
+}
+
+function ofField(code: JobErrorCode, field: string, message: string): JobError {
+  return { ...plainJobError(code, `${field}: ${message}`), param: field, faults: [{ field, message }] };
+}
