@@ -4,7 +4,8 @@ export interface AppConfig {
   model: ModelConfig;
   prompt: { specialTokens: 'allow' | 'escape' | 'reject' };
   limits: LimitsConfig;
-  queue: { driver: 'memory'; maxPending: number };
+  queue: QueueConfig;
+  jobs: JobsConfig;
   engine: { hangMs: number; stageFactor: number };
   rateLimit: RateLimitConfig;
   redis: { url: string | null };
@@ -25,6 +26,29 @@ export interface ServerConfig {
   /** Empty: CORS is off. */
   corsOrigins: readonly string[];
   keepAliveMs: number;
+  /** Null: URLs in answers are relative. */
+  publicUrl: string | null;
+}
+
+export interface QueueConfig {
+  driver: 'memory';
+  /** Waiting jobs; the running one is not among them. */
+  maxPending: number;
+  /** Of those, the ones of one client. */
+  maxPendingPerClient: number;
+  /** From the acceptance of a job to its end; a request may ask for less. */
+  timeoutMs: number;
+}
+
+export interface JobsConfig {
+  /** Absolute path of the folder in which jobs outlive the server. */
+  directory: string;
+  /** From the end of a job to when it is forgotten. */
+  ttlMs: number;
+  /** Of all stored jobs. */
+  maxBytes: number;
+  /** How long a job with an Idempotency-Key goes on for a client that has gone. */
+  disconnectGraceMs: number;
 }
 
 export interface RateLimitConfig {

@@ -9,6 +9,7 @@ export const configTokens = {
   prompt: getConfigToken('prompt'),
   limits: getConfigToken('limits'),
   queue: getConfigToken('queue'),
+  jobs: getConfigToken('jobs'),
   engine: getConfigToken('engine'),
   rateLimit: getConfigToken('rateLimit'),
   redis: getConfigToken('redis'),

@@ -1,10 +1,12 @@
 export type {
   ApiKey,
   AppConfig,
+  JobsConfig,
   KeyScope,
   LimitsConfig,
   LogLevel,
   ModelConfig,
+  QueueConfig,
   RateLimitConfig,
   ServerConfig,
 } from './app-config.js';

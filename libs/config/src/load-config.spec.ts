@@ -52,6 +52,7 @@ describe('loadConfig', () => {
         allowedHosts: [],
         corsOrigins: [],
         keepAliveMs: 75000,
+        publicUrl: null,
       },
       model: {
         path: join(projectRoot, 'models/demo'),
@@ -75,7 +76,13 @@ describe('loadConfig', () => {
         maxInputPixels: 50000000,
         maxInputImages: 3,
       },
-      queue: { driver: 'memory', maxPending: 64 },
+      queue: { driver: 'memory', maxPending: 64, maxPendingPerClient: 64, timeoutMs: 600_000 },
+      jobs: {
+        directory: join(projectRoot, 'data/jobs'),
+        ttlMs: 3_600_000,
+        maxBytes: 2 * 1024 ** 3,
+        disconnectGraceMs: 60_000,
+      },
       engine: { hangMs: 60_000, stageFactor: 10 },
       rateLimit: { enabled: true, limit: 600, windowMs: 60000, storage: 'memory' },
       redis: { url: null },
@@ -124,6 +131,15 @@ describe('loadConfig', () => {
       name: 'Qwen-Image',
     });
     expect(configOf({ argv: ['--model', 'x', '--set', 'model.name=My model'] }).model.name).toBe('My model');
+  });
+
+  it('keeps jobs relative to where the server is started, when told where', () => {
+    expect(configOf({ argv: ['--set', 'jobs.directory=kept/jobs'] }).jobs.directory).toBe(join(folder, 'kept/jobs'));
+    expect(configOf({ env: { QWEN_JOBS_DIRECTORY: '/kept' } }).jobs.directory).toBe('/kept');
+  });
+
+  it.each(['http://localhost:3000', 'https://images.example.com/v2/', 'null'])('takes %s for the public URL', (url) => {
+    expect(configOf({ env: { QWEN_SERVER_PUBLIC_URL: url } }).server.publicUrl).toBe(url === 'null' ? null : url);
   });
 
   it('writes for people on a terminal, unless told otherwise', () => {
@@ -230,6 +246,29 @@ describe('loadConfig', () => {
       { argv: ['--host', 'http://x/'] },
       'server.host (option --host): must be an address or a host name; got "http://x/"',
     ],
+    ...[
+      'images.example.com',
+      'ftp://x',
+      'https://',
+      'https://x/?a=b',
+      'https://x/#top',
+      'https://me:secret@x/',
+      'https://x/ y',
+    ].map((url): [string, Given, string] => [
+      `${url} as the public URL`,
+      { argv: ['--set', `server.publicUrl=${url}`] },
+      `server.publicUrl (option --set): must be an http:// or https:// URL without user, query and fragment or null; got "${url}"`,
+    ]),
+    [
+      'a job that may wait for more than a week',
+      { argv: ['--set', 'queue.timeoutMs=604800001'] },
+      'queue.timeoutMs (option --set): must be an integer from 1 to 604800000; got 604800001',
+    ],
+    [
+      'an empty folder of jobs',
+      { env: { QWEN_JOBS_DIRECTORY: '' } },
+      'jobs.directory (variable QWEN_JOBS_DIRECTORY): must be the path of a folder; got ""',
+    ],
     ['an empty model', { argv: ['--model', ''] }, 'model.path (option --model): must be the path of a folder; got ""'],
     [
       'an unknown device',
@@ -281,11 +320,11 @@ describe('loadConfig', () => {
       { yaml: 'queue:\n  driver: redis\n' },
       'queue.driver (my.yaml:2): must be memory; got "redis", which is not built yet',
     ],
-    ['a key to come', { yaml: 'jobs:\n  ttlMs: 30\n' }, 'jobs.ttlMs (my.yaml:2): is not built yet'],
+    ['a key to come', { yaml: 'loras:\n  directory: x\n' }, 'loras.directory (my.yaml:2): is not built yet'],
     [
       'a variable to come',
-      { env: { QWEN_QUEUE_TIMEOUT_MS: '30' } },
-      'QWEN_QUEUE_TIMEOUT_MS (variable QWEN_QUEUE_TIMEOUT_MS): is not built yet',
+      { env: { QWEN_TRACING_SAMPLE_RATIO: '1' } },
+      'QWEN_TRACING_SAMPLE_RATIO (variable QWEN_TRACING_SAMPLE_RATIO): is not built yet',
     ],
     ['a group to come', { yaml: 'controlnets:\n  canny: /x\n' }, 'controlnets (my.yaml:1): is not built yet'],
     [

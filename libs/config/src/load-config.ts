@@ -68,10 +68,11 @@ function readKeys(entries: Map<string, Entry>, cwd: string): ConfigFault[] {
 /** Fills in what depends on the machine, the folders or another setting. */
 function resolveDefaults(entries: Entries, defaults: Entries, input: ConfigInput): Map<string, unknown> {
   const values = new Map<string, unknown>([...entries].map(([key, { value }]) => [key, value]));
-  const path = entries.get('model.path');
-  const isDefault = path === defaults.get('model.path');
-  const folder = resolve(isDefault ? input.projectRoot : input.cwd, path?.value as string);
-  values.set('model.path', folder);
+  for (const key of ['model.path', 'jobs.directory']) {
+    const isDefault = entries.get(key) === defaults.get(key);
+    values.set(key, resolve(isDefault ? input.projectRoot : input.cwd, values.get(key) as string));
+  }
+  const folder = values.get('model.path') as string;
   values.set('model.name', values.get('model.name') ?? (basename(folder) || 'model'));
   values.set('logging.format', values.get('logging.format') ?? (input.isTerminal ? 'pretty' : 'json'));
   return values;

@@ -26,6 +26,8 @@ export interface Setting {
 
 const printable = /^[^\p{Cc}\p{Cs}]+$/u;
 const mebibyte = 1024 * 1024;
+/** Well within what a timer can wait for. */
+const weekMs = 7 * 86_400_000;
 
 function count(min: number, max: number): SettingKind {
   return { type: 'integer', min, max };
@@ -83,6 +85,16 @@ export const settings: readonly Setting[] = [
     key: 'server.keepAliveMs',
     kind: count(1000, 3_600_000),
     description: 'how long an idle connection is kept: longer than a load balancer in front keeps it',
+  },
+  {
+    key: 'server.publicUrl',
+    kind: {
+      type: 'text',
+      pattern: /^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/,
+      allowed: 'an http:// or https:// URL without user, query and fragment',
+    },
+    whenNull: 'none: they are relative',
+    description: 'what clients reach the service by: the begin of the URLs in answers',
   },
   {
     key: 'model.path',
@@ -147,6 +159,37 @@ export const settings: readonly Setting[] = [
   },
   { key: 'queue.maxPending', kind: count(0, 100_000), description: 'requests that wait; the running one is not among them' },
   {
+    key: 'queue.maxPendingPerClient',
+    kind: count(0, 100_000),
+    description: 'of those, the ones of one API key, else of one address',
+  },
+  {
+    key: 'queue.timeoutMs',
+    kind: count(1, weekMs),
+    description: 'milliseconds from the acceptance of a request to its end, when timeout_ms does not say less',
+  },
+  {
+    key: 'jobs.directory',
+    kind: { type: 'text', pattern: printable, allowed: 'the path of a folder' },
+    description: 'where jobs outlive the server; one server a folder',
+  },
+  {
+    key: 'jobs.ttlMs',
+    kind: count(1, weekMs),
+    description: 'milliseconds that an ended job and its pictures are kept',
+  },
+  {
+    key: 'jobs.maxBytes',
+    kind: count(1, Number.MAX_SAFE_INTEGER),
+    description: 'bytes of all stored jobs; a request that would need more is refused',
+  },
+  {
+    key: 'jobs.disconnectGraceMs',
+    kind: count(0, 86_400_000),
+    description:
+      'milliseconds that a request with an Idempotency-Key goes on when its connection is lost, for a retry to find it',
+  },
+  {
     key: 'engine.hangMs',
     // Two seconds are four of the host's signs of life.
     kind: count(2000, 86_400_000),
@@ -196,18 +239,11 @@ export const settings: readonly Setting[] = [
 
 /** Keys that the design names and this build does not have: refused by name, so that nobody believes them to work. */
 export const plannedKeys: readonly string[] = [
-  'server.publicUrl',
   'model.aliases',
   'model.devices',
   'model.root',
   'limits.uploadBytesInFlight',
   'limits.decodeTimeoutMs',
-  'queue.maxPendingPerClient',
-  'queue.timeoutMs',
-  'jobs.directory',
-  'jobs.ttlMs',
-  'jobs.maxBytes',
-  'jobs.disconnectGraceMs',
   'loras.directory',
   'controlnets',
   'logging.prompts',

@@ -1,4 +1,4 @@
-import { configTokens, type LimitsConfig } from '@app/config';
+import { configTokens, type LimitsConfig, type QueueConfig } from '@app/config';
 import { EngineClient, type ModelInfo } from '@app/engine';
 import type { Software } from '@app/inference';
 import type { INestApplication } from '@nestjs/common';
@@ -21,11 +21,11 @@ export function serveDocs(app: INestApplication, { name, version }: Software, wi
   for (const schema of requestSchemas(document).values()) schema.additionalProperties = false;
   if (withKeys) describeKeys(document);
   const engine = app.get(EngineClient);
-  const limits = app.get<LimitsConfig>(configTokens.limits);
+  const bounds = { limits: app.get<LimitsConfig>(configTokens.limits), queue: app.get<QueueConfig>(configTokens.queue) };
   SwaggerModule.setup('docs', app, document, {
     jsonDocumentUrl: 'openapi.json',
     raw: ['json'],
-    patchDocumentOnRequest: (_request, _response, base) => withBounds(base, limits, engine.status().model),
+    patchDocumentOnRequest: (_request, _response, base) => withBounds(base, bounds, engine.status().model),
   });
 }
 
@@ -46,14 +46,18 @@ function describeKeys(document: OpenAPIObject): void {
 }
 
 /** The document with the bounds that the validators use; before the first model is loaded there are none. */
-export function withBounds(base: OpenAPIObject, limits: LimitsConfig, model: ModelInfo | null): OpenAPIObject {
+export function withBounds(
+  base: OpenAPIObject,
+  bounds: Pick<FieldContext, 'limits' | 'queue'>,
+  model: ModelInfo | null,
+): OpenAPIObject {
   const document = structuredClone(base);
   if (!model) return document;
-  const context: FieldContext = { limits, model, answer: { bytes: false, format: 'png' } };
+  const context: FieldContext = { ...bounds, model, answer: { bytes: false, format: 'png' }, async: true };
   for (const [Dto, { properties }] of requestSchemas(document)) {
     for (const [name, { rule }] of fieldsOf(Dto)) {
       const property = properties?.[name];
-      if (property) Object.assign(property, rule.schema(context), valueToShow(name, Dto, model));
+      if (property) Object.assign(property, rule.schema(context), valueToShow(name, Dto, context));
     }
   }
   return document;
@@ -64,13 +68,18 @@ function requestSchemas({ components }: OpenAPIObject): Map<RequestClass, Schema
 }
 
 /** The model's default; only an example where it is none: a picture that is drawn anew keeps its own size. */
-function valueToShow(name: string, Dto: RequestClass, { defaults }: ModelInfo): Pick<SchemaObject, 'default' | 'example'> {
+function valueToShow(
+  name: string,
+  Dto: RequestClass,
+  { model: { defaults }, queue }: FieldContext,
+): Pick<SchemaObject, 'default' | 'example'> {
   const values: Readonly<Record<string, number | string>> = {
     width: defaults.width,
     height: defaults.height,
     num_inference_steps: defaults.numInferenceSteps,
     true_cfg_scale: defaults.trueCfgScale,
     negative_prompt: defaults.negativePrompt,
+    timeout_ms: queue.timeoutMs,
   };
   const value = values[name];
   if (value === undefined) return {};

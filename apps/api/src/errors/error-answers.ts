@@ -1,9 +1,7 @@
-import type { EngineErrorCode } from '@app/engine';
-import type { ImageErrorCode } from '@app/image-processing';
-import type { ServiceErrorCode } from '@app/inference';
+import type { JobErrorCode } from '@app/inference';
 
-/** Every code that an answer may carry. A checkpoint that cannot be loaded stops the start and never reaches a client. */
-export type ErrorCode = ServiceErrorCode | ImageErrorCode | Exclude<EngineErrorCode, 'INVALID_MODEL'>;
+/** Every code that an answer may carry: those of requests that were refused are among those that a job may end with. */
+export type ErrorCode = JobErrorCode;
 
 export const errorTypes = [
   'invalid_request_error',
@@ -45,9 +43,16 @@ export const errorAnswers: Readonly<Record<ErrorCode, ErrorAnswer>> = {
     retry: false,
     description: 'the API key lacks the scope, or a browser page from elsewhere asks',
   },
-  NOT_FOUND: badRequest(404, 'there is no such route'),
+  NOT_FOUND: badRequest(404, 'there is no such route, job or image'),
   METHOD_NOT_ALLOWED: badRequest(405, 'the route has other methods, told in Allow'),
   NOT_ACCEPTABLE: badRequest(406, 'nothing that Accept allows can be made, or output_format contradicts it'),
+  NOT_READY: {
+    status: 409,
+    type: 'invalid_request_error',
+    retry: true,
+    description: 'the job has not ended; with Retry-After',
+  },
+  IDEMPOTENCY_CONFLICT: badRequest(409, 'the Idempotency-Key came with another request before'),
   PAYLOAD_TOO_LARGE: badRequest(413, 'the body or a file has too many bytes'),
   UNSUPPORTED_MEDIA_TYPE: badRequest(415, 'the body, or a file by its bytes, is of another type'),
   INVALID_IMAGE: badRequest(422, 'the file is empty, truncated, broken, or has too many pixels'),
@@ -64,11 +69,13 @@ export const errorAnswers: Readonly<Record<ErrorCode, ErrorAnswer>> = {
     retry: true,
     description: 'too many requests wait already; with Retry-After',
   },
-  CANCELLED: serverError(499, false, 'the client has gone'),
+  CANCELLED: serverError(499, false, 'the client has gone, or DELETE stopped the job'),
   INTERNAL: serverError(500, true, 'an error of the service itself; the log has it under the request id'),
   NUMERICAL_FAILURE: serverError(500, false, 'the model gave NaN or Inf; the message names the stage'),
   ENGINE_UNAVAILABLE: serverError(503, true, 'the engine is loading, restarting or stopping; with Retry-After'),
   ENGINE_CRASHED: serverError(503, false, 'the engine ended under this request, and again when it was run once more'),
   OUT_OF_MEMORY: serverError(503, true, 'the device could not hold this request just now'),
   INTERRUPTED: serverError(503, true, 'the server stopped while the request was waiting or running; with Retry-After'),
+  DEADLINE_EXCEEDED: serverError(504, false, 'not done within timeout_ms, or within what the server allows'),
+  STORAGE_FULL: serverError(507, true, 'there is no room to store the job: it was not accepted'),
 };

@@ -1,3 +1,4 @@
+import type { JobError } from '@app/inference';
 import { currentRequestId } from '@app/observability';
 import { Catch, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
@@ -6,8 +7,8 @@ import { isGenerationPath, jobIdHeader } from '../images/generation-routes.js';
 import { ServiceMetrics } from '../metrics/service.metrics.js';
 import { allowedMethods } from './allowed-methods.js';
 import { errorAnswers } from './error-answers.js';
-import type { ErrorResponse } from './error.response.js';
-import { toKnownError, type KnownError } from './known-error.js';
+import { errorBody, type ErrorResponse } from './error.response.js';
+import { toKnownError } from './known-error.js';
 
 /** Every error's way out: the only place that knows which code is which status. */
 @Catch()
@@ -24,7 +25,7 @@ export class ErrorFilter implements ExceptionFilter {
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
     const known = this.orMethodNotAllowed(toKnownError(error), request, response);
-    const { status, type, retry } = errorAnswers[known.code];
+    const { status, retry } = errorAnswers[known.code];
     if (status >= 500)
       this.logger.error(`${known.code}: ${known.message}`, known.code === 'INTERNAL' ? stackOf(error) : undefined);
 
@@ -36,17 +37,17 @@ export class ErrorFilter implements ExceptionFilter {
     }
     if (!retry) response.setHeader('x-should-retry', 'false');
     if (known.code === 'UNAUTHENTICATED') response.setHeader('WWW-Authenticate', 'Bearer');
-    if (known.retryAfterS !== undefined) response.setHeader('Retry-After', String(known.retryAfterS));
-    const { code, message, param, faults } = known;
-    const details = faults.length > 0 ? { details: [...faults] } : {};
-    const body: ErrorResponse = { error: { code, type, message, param, ...details, request_id: currentRequestId() ?? '' } };
+    if (known.retryAfterS !== null) response.setHeader('Retry-After', String(known.retryAfterS));
+    const body: ErrorResponse = { error: errorBody(known, currentRequestId() ?? '') };
     response.status(status).json(body);
   }
 
-  private orMethodNotAllowed(known: KnownError, request: Request, response: Response): KnownError {
+  private orMethodNotAllowed(known: JobError, request: Request, response: Response): JobError {
     if (known.code !== 'NOT_FOUND') return known;
     const methods = allowedMethods(this.adapter.httpAdapter.getInstance<Application>(), request.path);
     if (methods.length === 0) return { ...known, message: `there is no ${request.method} ${request.path}` };
+    // What the route was asked for is not there: it has said so itself.
+    if (methods.includes(request.method)) return known;
     response.setHeader('Allow', methods.join(', '));
     return {
       ...known,

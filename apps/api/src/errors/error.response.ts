@@ -1,3 +1,4 @@
+import type { JobError } from '@app/inference';
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiResponse } from '@nestjs/swagger';
 import { errorAnswers, errorTypes, type ErrorCode } from './error-answers.js';
@@ -35,25 +36,33 @@ export class ErrorResponse {
   error: ErrorBody;
 }
 
+export function errorBody({ code, message, param, faults }: JobError, requestId: string): ErrorBody {
+  const details = faults.length > 0 ? { details: [...faults] } : {};
+  return { code, type: errorAnswers[code].type, message, param, ...details, request_id: requestId };
+}
+
 /** Documents these errors, one response a status. */
 export function ApiErrors(...codes: ErrorCode[]): MethodDecorator & ClassDecorator {
-  const byStatus = new Map<number, string[]>();
+  const byStatus = new Map<number, ErrorCode[]>();
   for (const code of codes) {
-    const { status, description } = errorAnswers[code];
-    byStatus.set(status, [...(byStatus.get(status) ?? []), `${code}: ${description}`]);
+    const { status } = errorAnswers[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
-  const responses = [...byStatus].map(([status, lines]) =>
-    ApiResponse({ status, type: ErrorResponse, description: lines.join('. '), headers: headersOf(status) }),
-  );
+  const responses = [...byStatus].map(([status, those]) => {
+    const description = those.map((code) => `${code}: ${errorAnswers[code].description}`).join('. ');
+    return ApiResponse({ status, type: ErrorResponse, description, headers: headersOf(status, those) });
+  });
   return applyDecorators(...responses);
 }
 
-function headersOf(status: number): Record<string, HeaderDescription> {
-  const answers = Object.values(errorAnswers).filter((answer) => answer.status === status);
+function headersOf(status: number, codes: readonly ErrorCode[]): Record<string, HeaderDescription> {
+  const retryAfter = codes.includes('NOT_READY') || [429, 503].includes(status);
   return {
     'X-Request-Id': header('the same as request_id'),
-    ...(answers.some(({ retry }) => !retry) ? { 'x-should-retry': header('"false": the same request would fail again') } : {}),
-    ...([429, 503].includes(status) ? { 'Retry-After': header('seconds until another try is worth it') } : {}),
+    ...(codes.some((code) => !errorAnswers[code].retry)
+      ? { 'x-should-retry': header('"false": the same request would fail again') }
+      : {}),
+    ...(retryAfter ? { 'Retry-After': header('seconds until another try is worth it') } : {}),
     ...(status === 405 ? { Allow: header('the methods that the route has') } : {}),
   };
 }

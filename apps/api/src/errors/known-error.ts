@@ -1,39 +1,10 @@
-import { EngineError } from '@app/engine';
-import { ImageError } from '@app/image-processing';
-import type { FieldFault } from '@app/inference';
-import { ServiceError } from '@app/inference';
+import { plainJobError, toJobError, type JobError } from '@app/inference';
 import { HttpException } from '@nestjs/common';
 import type { ErrorCode } from './error-answers.js';
 
-/** An error in the words of an answer. */
-export interface KnownError {
-  code: ErrorCode;
-  message: string;
-  param: string | null;
-  faults: readonly FieldFault[];
-  retryAfterS: number | undefined;
-}
-
 /** Whoever threw it: the service, the engine, the image decoder, Express' body parser or Nest itself. */
-export function toKnownError(error: unknown): KnownError {
-  if (error instanceof ServiceError) {
-    const { code, message, faults, retryAfterS } = error;
-    return { code, message, param: faults[0]?.field ?? null, faults, retryAfterS };
-  }
-  if (error instanceof ImageError) return knownField(error.code, error.field, error.message);
-  if (error instanceof EngineError && error.code !== 'INVALID_MODEL' && error.code !== 'INTERNAL') {
-    const { code, field, message } = error;
-    return field === undefined ? known(code, message) : knownField(code, field, message);
-  }
-  return fromHttp(error) ?? known('INTERNAL', 'an internal error; the log has it under this request id');
-}
-
-function known(code: ErrorCode, message: string): KnownError {
-  return { code, message, param: null, faults: [], retryAfterS: undefined };
-}
-
-function knownField(code: ErrorCode, field: string, message: string): KnownError {
-  return { ...known(code, `${field}: ${message}`), param: field, faults: [{ field, message }] };
+export function toKnownError(error: unknown): JobError {
+  return fromHttp(error) ?? toJobError(error);
 }
 
 const codeOfStatus: Readonly<Record<number, ErrorCode>> = {
@@ -50,11 +21,11 @@ const parserErrors: Readonly<Record<string, { code: ErrorCode; message: string }
   'entity.too.large': { code: 'PAYLOAD_TOO_LARGE', message: 'the body has more bytes than JSON may have here (1 MiB)' },
 };
 
-function fromHttp(error: unknown): KnownError | null {
+function fromHttp(error: unknown): JobError | null {
   if (!(error instanceof Error)) return null;
   const parserError = parserErrors['type' in error ? String(error.type) : ''];
-  if (parserError) return known(parserError.code, parserError.message);
+  if (parserError) return plainJobError(parserError.code, parserError.message);
   const status: unknown = error instanceof HttpException ? error.getStatus() : 'status' in error ? error.status : null;
   const code = codeOfStatus[Number(status)];
-  return code ? known(code, error.message) : null;
+  return code ? plainJobError(code, error.message) : null;
 }

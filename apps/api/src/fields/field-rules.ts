@@ -1,13 +1,16 @@
-import type { LimitsConfig } from '@app/config';
+import type { LimitsConfig, QueueConfig } from '@app/config';
 import type { ModelInfo } from '@app/engine';
 import type { ImageFormat } from '@app/image-processing';
 
 /** What a field's value is held against, beside the value itself. */
 export interface FieldContext {
   limits: LimitsConfig;
+  queue: Pick<QueueConfig, 'timeoutMs'>;
   model: ModelInfo;
   /** What Accept asks for: image bytes instead of JSON, and the format when the fields name none. */
   answer: { bytes: boolean; format: ImageFormat };
+  /** Nobody waits on the connection: the answer is the job. */
+  async: boolean;
 }
 
 /** The fields as they came, known names only; any of them may be wrong. */

@@ -16,12 +16,12 @@ const otherDialects: Readonly<Record<string, string>> = {
   quality: 'output_quality',
   output_compression: 'output_quality',
   negativePrompt: 'negative_prompt',
+  timeout: 'timeout_ms',
+  partial_images: 'previews',
 };
 
 /** Fields of the contract whose work is not built yet. */
 const planned: readonly string[] = [
-  'timeout_ms',
-  'previews',
   'padding_mask_crop',
   'mask_image',
   'control_image',

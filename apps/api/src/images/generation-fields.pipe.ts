@@ -1,4 +1,4 @@
-import { configTokens, type LimitsConfig } from '@app/config';
+import { configTokens, type LimitsConfig, type QueueConfig } from '@app/config';
 import { EngineClient, type ModelInfo } from '@app/engine';
 import { engineUnavailable, type FieldFault } from '@app/inference';
 import { Inject, Injectable, type ArgumentMetadata, type PipeTransform, type Type } from '@nestjs/common';
@@ -16,6 +16,7 @@ export class GenerationFieldsPipe implements PipeTransform {
   constructor(
     private readonly engine: EngineClient,
     @Inject(configTokens.limits) private readonly limits: LimitsConfig,
+    @Inject(configTokens.queue) private readonly queue: Pick<QueueConfig, 'timeoutMs'>,
   ) {}
 
   transform(value: unknown, { metatype }: ArgumentMetadata): unknown {
@@ -44,7 +45,8 @@ export class GenerationFieldsPipe implements PipeTransform {
 
   private async ruleFaults(dto: object, { accept }: SentFields): Promise<FieldFault[]> {
     const { form, format } = readAccept(accept);
-    setContext(dto, { limits: this.limits, model: this.model(), answer: { bytes: form === 'bytes', format } });
+    const { limits, queue } = this;
+    setContext(dto, { limits, queue, model: this.model(), answer: { bytes: form === 'bytes', format }, async: false });
     const errors = await validate(dto, { forbidUnknownValues: true });
     return errors.map(({ property, constraints = {} }) => ({ field: property, message: Object.values(constraints).join(', ') }));
   }

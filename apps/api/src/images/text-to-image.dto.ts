@@ -31,6 +31,11 @@ const notForPng: ExtraRule<number> = {
     format === 'png' ? 'is for jpeg and webp: png keeps every pixel' : null,
 };
 
+const onlyAsync: ExtraRule<number> = {
+  check: (count, { async }) =>
+    count > 0 && !async ? 'must be 0 without Prefer: respond-async: they are events of a job that is not waited for' : null,
+};
+
 const side = (): ReturnType<typeof integer> =>
   also(
     integer(
@@ -141,4 +146,16 @@ export class TextToImageDto {
     },
   )
   output_metadata?: boolean;
+
+  @Field(
+    { rule: integer(1, ({ queue }) => queue.timeoutMs) },
+    { type: 'integer', description: 'milliseconds from the acceptance to the end, waiting included; then it is given up' },
+  )
+  timeout_ms?: number;
+
+  @Field(
+    { rule: also(integer(0, 3), onlyAsync) },
+    { type: 'integer', default: 0, description: 'unfinished pictures of each image, sent as events; with Prefer: respond-async' },
+  )
+  previews?: number;
 }
