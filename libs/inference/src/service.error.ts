@@ -9,9 +9,14 @@ export type ServiceErrorCode =
   | 'NOT_ACCEPTABLE'
   | 'PAYLOAD_TOO_LARGE'
   | 'UNSUPPORTED_MEDIA_TYPE'
+  | 'NOT_READY' // the image of a job that has not ended
+  | 'IDEMPOTENCY_CONFLICT'
+  | 'REQUEST_TOO_LARGE' // it can never fit the device
   | 'RATE_LIMITED'
   | 'QUEUE_FULL'
   | 'CANCELLED'
+  | 'DEADLINE_EXCEEDED'
+  | 'STORAGE_FULL'
   | 'INTERRUPTED' // the server stops, and this job had not ended
   | 'ENGINE_CRASHED' // the engine host ended under this job, twice
   | 'ENGINE_UNAVAILABLE'
