@@ -17,12 +17,15 @@ export function engineUnavailable({ state, retryAfterS }: EngineStatus, cause?: 
   return new ServiceError('ENGINE_UNAVAILABLE', inWords[state], { retryAfterS: Math.max(1, retryAfterS), cause });
 }
 
-/** Resolves when the engine is ready; rejects when it is not going to be, or `signal` ends the wait. */
-export function whenEngineReady(engine: Pick<EngineClient, 'status' | 'onChange'>, signal?: AbortSignal): Promise<void> {
+/** Resolves when the engine is ready; rejects when it is not likely to be soon (unless `patient`), or `signal` ends the wait. */
+export function whenEngineReady(
+  engine: Pick<EngineClient, 'status' | 'onChange'>,
+  { signal, patient = false }: { signal?: AbortSignal; patient?: boolean } = {},
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (status: EngineStatus): boolean => {
       if (status.state === 'ready') resolve();
-      else if (isHopeless(status)) reject(engineUnavailable(status));
+      else if (!patient && isHopeless(status)) reject(engineUnavailable(status));
       else return false;
       return true;
     };

@@ -1,26 +1,40 @@
+import { configTokens, type AppConfig } from '@app/config';
 import { EngineClient } from '@app/engine';
-import { Inject, Injectable } from '@nestjs/common';
+import type { ImageFile, OutputFormat } from '@app/image-processing';
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Admission } from './admission.js';
 import { engineUnavailable } from './engine-readiness.js';
-import { JOB_QUEUE, type JobQueue, type JobTally, type QueueDepth } from './job-queue.js';
-import { Job, type JobRequest, type JobResult } from './job.js';
+import { JobLedger } from './job-ledger.js';
+import type { JobView, JobWatch, Outcome, SubmittedJob } from './job-view.js';
+import { Job } from './job.js';
+import type { JobEvent, JobImage, JobOrder, JobRecord, JobRequest } from './job.types.js';
+import { LiveClients } from './live-clients.js';
+import type { UsedParameters } from './parameters.js';
+import { JOB_QUEUE, type JobQueue, type JobTally, type QueueDepth } from './queue/job-queue.js';
+import { ResultEncoder } from './result-encoder.js';
 import { ServiceError } from './service.error.js';
-
-export interface Outcome {
-  job: Job;
-  result: JobResult;
-}
 
 // What a client is told while the server goes down; another one may answer by then.
 const drainRetryAfterS = 10;
+/** How long `cancel` waits for a running job to stop: most steps take less. */
+const cancelPatienceMs = 10_000;
 
 /** Admits requests and sees them through: what controllers call. */
 @Injectable()
 export class InferenceService {
+  private readonly logger = new Logger(InferenceService.name);
+  private readonly clients = new LiveClients();
   private draining = false;
+  private stopped = false;
 
   constructor(
     private readonly engine: EngineClient,
     @Inject(JOB_QUEUE) private readonly queue: JobQueue,
+    private readonly ledger: JobLedger,
+    private readonly admission: Admission,
+    private readonly encoder: ResultEncoder,
+    @Inject(configTokens.jobs) private readonly jobs: Pick<AppConfig['jobs'], 'disconnectGraceMs'>,
   ) {}
 
   get isDraining(): boolean {
@@ -35,6 +49,13 @@ export class InferenceService {
     return this.queue.tally();
   }
 
+  /** Takes up what an earlier server left. @throws Error when jobs.directory cannot be had */
+  async open(): Promise<void> {
+    const jobs = await this.ledger.open();
+    for (const job of jobs) this.ledger.track(job, this.queue.restore(job));
+    if (jobs.length > 0) this.logger.log(`${jobs.length} unfinished jobs of an earlier run are taken up`);
+  }
+
   /** @throws ServiceError ENGINE_UNAVAILABLE when a request sent now would not be taken */
   assertAvailable(): void {
     if (this.draining) {
@@ -44,29 +65,159 @@ export class InferenceService {
     if (status.state !== 'ready') throw engineUnavailable(status);
   }
 
-  /**
-   * Runs the request when its turn comes. `signal` gives it up: whoever wanted it is gone. `onAccepted` is called unless the
-   * request is refused: from then on its end is that of a job.
-   * @throws ServiceError, EngineError, ImageError
-   */
-  async generate(request: JobRequest, signal: AbortSignal, onAccepted: (job: Job) => void = () => {}): Promise<Outcome> {
-    this.assertAvailable();
-    const job = new Job(request);
-    const cancel = () => this.queue.cancel(job.id);
-    signal.addEventListener('abort', cancel, { once: true });
-    try {
-      const ended = this.queue.add(job);
-      onAccepted(job);
-      if (signal.aborted) cancel();
-      return { job, result: await ended };
-    } finally {
-      signal.removeEventListener('abort', cancel);
-    }
+  /** A request with this Idempotency-Key may join a job that is there. */
+  knowsKey(owner: string | null, key: string): boolean {
+    return !this.draining && this.ledger.keys.has(owner, key);
   }
 
-  /** Takes nothing new, interrupts what waits, lets the running job finish within `graceMs`. */
+  /**
+   * Accepts the request, or joins it to the job that its Idempotency-Key has.
+   * @throws ServiceError: no job was made
+   */
+  async submit(request: JobRequest, files: readonly ImageFile[], order: JobOrder): Promise<SubmittedJob> {
+    const make = () => this.accept(request, files, order);
+    const id = order.idempotency ? await this.ledger.keys.join(order.owner, order.idempotency, make) : await make();
+    const job = this.ledger.liveJob(id);
+    if (job && order.async && !job.order.async) {
+      job.becomeAsync();
+      await this.ledger.noteOrder(job);
+    }
+    return { id, view: () => this.existing(id), outcome: (gone) => this.outcome(id, gone) };
+  }
+
+  /** Null: there is no such job, or it is forgotten. */
+  async view(id: string): Promise<JobView | null> {
+    const record = await this.ledger.record(id);
+    if (!record) return null;
+    const job = this.ledger.liveJob(id);
+    const place = job ? this.queue.placeOf(job) : { position: null, etaMs: null };
+    return { record, ...place, expiresAt: this.ledger.forgottenAt(record) };
+  }
+
+  /** Ends a job that has not ended; resolves when it has, or after some seconds with the job as it stands. */
+  async cancel(id: string): Promise<JobView | null> {
+    if (this.queue.cancel(id)) {
+      const enough = new AbortController();
+      await Promise.race([this.ledger.over(id), delay(cancelPatienceMs, undefined, { signal: enough.signal }).catch(() => null)]);
+      enough.abort();
+    }
+    return this.view(id);
+  }
+
+  /** Of a job that is known. */
+  watch(id: string): JobWatch {
+    const job = this.ledger.liveJob(id);
+    return job ? this.watchLive(job) : this.watchEnded(id);
+  }
+
+  /**
+   * Null: the job ended without such an image.
+   * @throws ServiceError NOT_READY before its end
+   */
+  async image(id: string, index: number): Promise<JobImage | null> {
+    const view = await this.view(id);
+    if (!view) return null;
+    const { record, etaMs } = view;
+    if (record.finishedAt === null) {
+      const retryAfterS = Math.max(1, Math.ceil((etaMs ?? 0) / 1000));
+      throw new ServiceError('NOT_READY', `the job is ${record.state}; its images are there when it has completed`, { retryAfterS });
+    }
+    return this.ledger.image(record, index);
+  }
+
+  /** An image of a job that was drawn as PNG, in another format. */
+  imageAs({ kind, result }: Outcome, index: number, output: OutputFormat): Promise<JobImage> {
+    const image = result.images[index];
+    if (!image) throw new Error(`there is no image ${index}`);
+    return this.encoder.encodeAnew(image, index, kind, result.parameters as UsedParameters, output);
+  }
+
+  /** Takes nothing new, lets the running job finish within `graceMs`; durable jobs are left to the next server. */
   async drain(graceMs: number): Promise<void> {
     this.draining = true;
     await this.queue.drain(graceMs);
+    this.stopped = true;
+    this.ledger.tellReaders();
+  }
+
+  private async accept(request: JobRequest, files: readonly ImageFile[], order: JobOrder): Promise<string> {
+    this.assertAvailable();
+    this.admission.assertFits(request);
+    const job = new Job(request, order);
+    const place = this.queue.reserve(job);
+    try {
+      await this.ledger.add(job, files);
+    } catch (error) {
+      place.leave();
+      throw error;
+    }
+    this.ledger.track(job, place.enter());
+    return job.id;
+  }
+
+  private async outcome(id: string, gone: AbortSignal): Promise<Outcome> {
+    const job = this.ledger.liveJob(id);
+    const ended = this.ledger.ended(id);
+    if (!job || !ended) return this.storedOutcome(id);
+    const leave = job.order.async ? () => undefined : this.attach(job, gone);
+    try {
+      return { id, kind: job.request.kind, createdAt: job.createdAt, result: await ended };
+    } finally {
+      leave();
+    }
+  }
+
+  private attach(job: Job, gone: AbortSignal): () => void {
+    const graceMs = job.order.idempotency ? this.jobs.disconnectGraceMs : 0;
+    return this.clients.attach(job.id, gone, graceMs, () => {
+      // It may have been asked for without a connection meanwhile.
+      if (!job.order.async) this.queue.cancel(job.id);
+    });
+  }
+
+  private async storedOutcome(id: string): Promise<Outcome> {
+    const { record } = await this.existing(id);
+    const { outcome } = record;
+    if (!outcome) throw new Error(`job ${id} is ${record.state} and not completed`);
+    const images = await Promise.all(outcome.images.map((_, index) => this.storedImage(record, index)));
+    return { id, kind: record.request.kind, createdAt: record.createdAt, result: { ...outcome, images } };
+  }
+
+  private async storedImage(record: JobRecord, index: number): Promise<JobImage> {
+    const image = await this.ledger.image(record, index);
+    if (!image) throw new Error(`job ${record.id} was forgotten while it was read`);
+    return image;
+  }
+
+  private async existing(id: string): Promise<JobView> {
+    const view = await this.view(id);
+    if (!view) throw new Error(`job ${id} was forgotten while it was asked for`);
+    return view;
+  }
+
+  private watchLive(job: Job): JobWatch {
+    const isOver = () => this.stopped || job.events.hasEnded;
+    const since = async (id: number): Promise<JobEvent[]> => {
+      // Nobody is told of an end that the next server might not know.
+      if (job.hasEnded) await this.ledger.over(job.id);
+      return job.events.since(id);
+    };
+    const onChange = (listener: () => void) => {
+      const forget = job.events.onChange(listener);
+      this.queue.tellPlace(job);
+      return forget;
+    };
+    return {
+      since,
+      onChange,
+      get isOver() {
+        return isOver();
+      },
+    };
+  }
+
+  private watchEnded(id: string): JobWatch {
+    const since = async (after: number) => (await this.ledger.eventsOfEnded(id)).filter((event) => event.id > after);
+    return { since, onChange: () => () => undefined, isOver: true };
   }
 }

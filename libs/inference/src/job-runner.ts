@@ -1,50 +1,67 @@
 import { configTokens, type ModelConfig } from '@app/config';
-import { EngineClient, EngineError, HostLostError, type GenerateRequest, type GenerateResult } from '@app/engine';
-import { ImageDecoder, ImageEncoder } from '@app/image-processing';
-import { withContext } from '@app/observability';
+import { EngineClient, EngineError, HostLostError, type GenerateRequest, type GenerateResult, type Progress } from '@app/engine';
+import { ImageDecoder, type Pixels } from '@app/image-processing';
+import { withContext, type RequestContext } from '@app/observability';
 import { Inject, Injectable } from '@nestjs/common';
 import { engineUnavailable, whenEngineReady } from './engine-readiness.js';
-import type { Runner } from './job-queue.js';
-import type { Job, JobImage, JobResult } from './job.js';
-import { describePicture, usedParameters } from './parameters.js';
-import { SOFTWARE, type Software } from './software.js';
+import { JobLedger } from './job-ledger.js';
+import type { Job } from './job.js';
+import type { JobImage, JobResult } from './job.types.js';
+import { usedParameters, type UsedParameters } from './parameters.js';
+import { DurationEstimate } from './queue/duration-estimate.js';
+import type { Runner } from './queue/job-queue.js';
+import { ResultEncoder } from './result-encoder.js';
 
-/** One job from its input files to its result: decode → engine → encode. */
+/** One job from its stored input files to its stored result: decode → engine → encode. */
 @Injectable()
 export class JobRunner implements Runner {
   constructor(
     private readonly engine: EngineClient,
     private readonly decoder: ImageDecoder,
-    private readonly encoder: ImageEncoder,
-    @Inject(configTokens.model) private readonly model: Pick<ModelConfig, 'name' | 'residency'>,
-    @Inject(SOFTWARE) private readonly software: Software,
+    private readonly encoder: ResultEncoder,
+    private readonly ledger: JobLedger,
+    private readonly estimate: DurationEstimate,
+    @Inject(configTokens.model) private readonly model: Pick<ModelConfig, 'residency'>,
   ) {}
 
   whenReady(): Promise<void> {
     return whenEngineReady(this.engine);
   }
 
+  whenReadyAtLast(): Promise<void> {
+    return whenEngineReady(this.engine, { patient: true });
+  }
+
   run(job: Job, signal: AbortSignal): Promise<JobResult> {
-    return withContext({ jobId: job.id }, () => this.draw(job, signal));
+    return withContext(contextOf(job), () => this.draw(job, signal));
+  }
+
+  settle(job: Job, result: JobResult | null): Promise<void> {
+    return withContext(contextOf(job), () => this.ledger.settle(job, result));
   }
 
   private async draw(job: Job, signal: AbortSignal): Promise<JobResult> {
+    await this.ledger.noteRun(job);
     const { request } = job;
-    const image = request.imageFile && (await this.decoder.decode(request.imageFile));
+    const image = await this.startPicture(job);
     const result = await this.generate(job, image ? { ...request.generate, image } : request.generate, signal);
     const parameters = usedParameters(request, result, this.model.residency);
     const images = await this.encode(job, result, parameters);
     const { encodeMs, denoiseMs, decodeMs } = result.timings;
-    const queueMs = (job.startedAt ?? job.createdAt) - job.createdAt;
-    const timings = { queueMs, encodeMs, denoiseMs, decodeMs, totalMs: Date.now() - job.createdAt };
+    const timings = { queueMs: job.queueMs, encodeMs, denoiseMs, decodeMs, totalMs: job.ageMs };
     return { images, parameters, warnings: result.warnings, timings };
+  }
+
+  private async startPicture(job: Job): Promise<Pixels | null> {
+    const [file] = await this.ledger.readInputs(job);
+    return file ? this.decoder.decode(file) : null;
   }
 
   private async generate(job: Job, request: GenerateRequest, signal: AbortSignal): Promise<GenerateResult> {
     // The host may have gone while the start picture was decoded: that is not this job's doing.
-    await whenEngineReady(this.engine, signal);
+    await whenEngineReady(this.engine, { signal, patient: job.isDurable });
     try {
-      return await this.engine.generate(job.id, request, { signal, onProgress: (progress) => (job.progress = progress) });
+      return await this.engine.generate(job.id, request, { signal, onProgress: (progress) => this.tellProgress(job, progress) });
     } catch (error) {
       if (error instanceof HostLostError) throw error;
       if (error instanceof EngineError && error.code === 'ENGINE_UNAVAILABLE')
@@ -53,17 +70,22 @@ export class JobRunner implements Runner {
     }
   }
 
-  private async encode(job: Job, result: GenerateResult, parameters: ReturnType<typeof usedParameters>): Promise<JobImage[]> {
-    const { kind, generate, output } = job.request;
-    const fromImage = kind === 'image-to-image';
-    const origin = { model: this.model.name, software: `${this.software.name} ${this.software.version}` };
+  private tellProgress(job: Job, progress: Progress): void {
+    job.progress = progress;
+    job.events.progress({ attempt: job.attempt, ...progress, eta_ms: this.estimate.remainingMs(job) });
+  }
+
+  private encode(job: Job, result: GenerateResult, parameters: UsedParameters): Promise<JobImage[]> {
+    const { kind, generate } = job.request;
     const encodeOne = async (index: number): Promise<JobImage> => {
       const raw = result.images[index];
       if (!raw) throw new Error(`the engine gave ${result.images.length} images, asked for ${generate.numImages}`);
-      const description = output.metadata ? describePicture(parameters, index, origin) : null;
-      const bytes = await this.encoder.encode(raw, output, { fromImage, description });
-      return { bytes, seed: generate.seed + index, width: raw.width, height: raw.height, format: output.format };
+      return this.encoder.encode(raw, index, kind, parameters);
     };
     return Promise.all(Array.from({ length: generate.numImages }, (_, index) => encodeOne(index)));
   }
+}
+
+function contextOf({ id, order: { requestId, owner } }: Job): RequestContext {
+  return { jobId: id, requestId, ...(owner === null ? {} : { apiKey: owner }) };
 }

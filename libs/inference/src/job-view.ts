@@ -1,4 +1,4 @@
-import type { JobEvent, JobRecord, JobResult } from './job.types.js';
+import type { JobEvent, JobKind, JobRecord, JobResult } from './job.types.js';
 
 /** A job as it stands now. */
 export interface JobView {
@@ -14,6 +14,7 @@ export interface JobView {
 /** A job that has completed, with its pictures. */
 export interface Outcome {
   id: string;
+  kind: JobKind;
   createdAt: number;
   result: JobResult;
 }

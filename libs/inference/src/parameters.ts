@@ -1,10 +1,16 @@
 import type { GenerateResult, Residency } from '@app/engine';
-import type { PictureDescription } from '@app/image-processing';
-import type { JobRequest } from './job.js';
+import type { OutputFormat, PictureDescription } from '@app/image-processing';
+import type { JobRequest } from './job.types.js';
+
+export type UsedParameters = ReturnType<typeof usedParameters>;
 
 /** Every field as it was used, by its name in the API, and how the engine went about it. */
 export function usedParameters(request: JobRequest, { vaeTiled }: Pick<GenerateResult, 'vaeTiled'>, residency: Residency) {
-  const { generate, output } = request;
+  return { ...askedParameters(request), vae_tiling: vaeTiled, residency };
+}
+
+/** Every field as it is going to be used: what is known before the end. */
+export function askedParameters({ generate, output }: JobRequest) {
   return {
     prompt: generate.prompt,
     negative_prompt: generate.negativePrompt,
@@ -16,17 +22,27 @@ export function usedParameters(request: JobRequest, { vaeTiled }: Pick<GenerateR
     num_images: generate.numImages,
     ...(generate.strength === undefined ? {} : { strength: generate.strength }),
     max_sequence_length: generate.maxSequenceLength,
-    output_format: output.format,
-    ...(output.format === 'png' ? {} : { output_quality: output.quality }),
+    ...formatParameters(output),
     output_metadata: output.metadata,
-    vae_tiling: vaeTiled,
-    residency,
   };
+}
+
+/** The same picture in another format. */
+export function withFormat(parameters: UsedParameters, output: OutputFormat): UsedParameters {
+  const { output_quality: _quality, ...others } = parameters;
+  const entries = Object.entries(others).map(([name, value]) =>
+    name === 'output_format' ? formatParameters(output) : { [name]: value },
+  );
+  return Object.assign({}, ...entries) as UsedParameters;
+}
+
+function formatParameters({ format, quality }: OutputFormat) {
+  return { output_format: format, ...(format === 'png' ? {} : { output_quality: quality }) };
 }
 
 /** What image `index` tells of itself: enough to draw it again, alone. */
 export function describePicture(
-  parameters: ReturnType<typeof usedParameters>,
+  parameters: UsedParameters,
   index: number,
   { model, software }: Pick<PictureDescription, 'model' | 'software'>,
 ): PictureDescription {

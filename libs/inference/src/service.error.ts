@@ -7,19 +7,19 @@ export type ServiceErrorCode =
   | 'NOT_FOUND'
   | 'METHOD_NOT_ALLOWED'
   | 'NOT_ACCEPTABLE'
-  | 'NOT_READY' // an image of a job that has not ended
-  | 'IDEMPOTENCY_CONFLICT' // the key of another request
   | 'PAYLOAD_TOO_LARGE'
   | 'UNSUPPORTED_MEDIA_TYPE'
-  | 'REQUEST_TOO_LARGE' // for the device, or for what the service may hold
+  | 'NOT_READY' // the image of a job that has not ended
+  | 'IDEMPOTENCY_CONFLICT'
+  | 'REQUEST_TOO_LARGE' // it can never fit the device
   | 'RATE_LIMITED'
   | 'QUEUE_FULL'
   | 'CANCELLED'
+  | 'DEADLINE_EXCEEDED'
+  | 'STORAGE_FULL'
   | 'INTERRUPTED' // the server stops, and this job had not ended
   | 'ENGINE_CRASHED' // the engine host ended under this job, twice
   | 'ENGINE_UNAVAILABLE'
-  | 'DEADLINE_EXCEEDED'
-  | 'STORAGE_FULL'
   | 'INTERNAL';
 
 /** One thing that is wrong with one field. */

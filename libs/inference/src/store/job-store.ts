@@ -1,5 +1,8 @@
 import type { JobEvent, JobRecord } from '../job.types.js';
 
+/** Injection token of the JobStore. */
+export const JOB_STORE = Symbol('JobStore');
+
 export interface StoreOptions {
   /** Waits for the disk: whoever is told of it finds it after a power cut too. */
   durable: boolean;

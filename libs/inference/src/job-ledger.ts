@@ -1,0 +1,262 @@
+import { configTokens, type AppConfig } from '@app/config';
+import type { ImageFile } from '@app/image-processing';
+import { Inject, Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
+import { IdempotencyIndex } from './idempotency-index.js';
+import { isEnd, Job } from './job.js';
+import type { JobEvent, JobImage, JobOrder, JobRecord, JobResult } from './job.types.js';
+import { JOB_STORE, type JobStore } from './store/job-store.js';
+
+/** A job that has not ended, or whose end could not be stored yet. */
+interface Live {
+  job: Job;
+  /** Its files, while they are nowhere else. */
+  result: JobResult | null;
+  /** Storing its end has failed. */
+  isHeld: boolean;
+  /** Settles when it has ended and that is stored, or is left to the next server. */
+  ended: Promise<JobResult>;
+  /** The same, never rejected. */
+  over: Promise<void>;
+}
+
+/** What is kept in memory of a job that has ended; everything else is read when somebody asks. */
+interface Ended {
+  id: string;
+  order: Pick<JobOrder, 'owner' | 'idempotency'>;
+  /** On the clock of this process, which never jumps. */
+  forgetAt: number;
+}
+
+const longestSweepMs = 30_000;
+
+/** Every job that the service knows of, from acceptance until it is forgotten. */
+@Injectable()
+export class JobLedger implements OnModuleDestroy {
+  readonly keys = new IdempotencyIndex();
+  private readonly logger = new Logger(JobLedger.name);
+  private readonly live = new Map<string, Live>();
+  /** The oldest first. */
+  private readonly shelf = new Map<string, Ended>();
+  private readonly sweeper: NodeJS.Timeout;
+  private sweeping: Promise<void> | null = null;
+
+  constructor(
+    @Inject(JOB_STORE) private readonly store: JobStore,
+    @Inject(configTokens.jobs) private readonly config: Pick<AppConfig['jobs'], 'ttlMs' | 'maxBytes'>,
+  ) {
+    this.sweeper = setInterval(() => void this.sweep(), Math.min(longestSweepMs, config.ttlMs)).unref();
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    clearInterval(this.sweeper);
+    await this.sweeping;
+    await this.store.close();
+  }
+
+  /** Takes the folder; gives the jobs that an earlier server left unfinished, the oldest first. */
+  async open(): Promise<Job[]> {
+    const records = (await this.store.open()).sort((a, b) => a.createdAt - b.createdAt);
+    for (const record of records.filter(({ state }) => isEnd(state))) this.shelve(record);
+    const unfinished = records.filter(({ state }) => !isEnd(state));
+    await this.sweep();
+    return Promise.all(unfinished.map((record) => this.restore(record)));
+  }
+
+  /**
+   * Stores a new job; on the disk, when the next server is to find it.
+   * @throws ServiceError STORAGE_FULL
+   */
+  async add(job: Job, files: readonly ImageFile[]): Promise<void> {
+    const inputs = files.map(({ bytes }) => bytes);
+    const reserveBytes = largestResult(job);
+    await this.makeRoom(reserveBytes + inputs.reduce((sum, { length }) => sum + length, 0));
+    await this.store.create(job.toRecord(), inputs, { durable: job.isDurable, reserveBytes });
+  }
+
+  /** From now on the job is found; `ended` settles when it has ended and that is stored. */
+  track(job: Job, ended: Promise<JobResult>): void {
+    const over = ended.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.live.set(job.id, { job, result: null, isHeld: false, ended, over });
+  }
+
+  liveJob(id: string): Job | null {
+    return this.live.get(id)?.job ?? null;
+  }
+
+  /** How a job that has not been stored as ended ends. */
+  ended(id: string): Promise<JobResult> | null {
+    return this.live.get(id)?.ended ?? null;
+  }
+
+  /** Resolves when the job has ended and that is stored. */
+  async over(id: string): Promise<void> {
+    await this.live.get(id)?.over;
+  }
+
+  /** As it stands; of an ended job only what is stored. Null: it never was, or is forgotten. */
+  async record(id: string): Promise<JobRecord | null> {
+    const live = this.live.get(id);
+    if (live?.job.hasEnded) await live.over;
+    const still = this.live.get(id);
+    if (still) return still.job.toRecord();
+    return this.isShelved(id) ? this.readOrNull(id, () => this.store.readRecord(id)) : null;
+  }
+
+  /** Events of a job that has ended. */
+  async eventsOfEnded(id: string): Promise<JobEvent[]> {
+    const record = await this.record(id);
+    return record ? [...record.events.latest, ...(await this.store.readPreviews(id))].sort((a, b) => a.id - b.id) : [];
+  }
+
+  async image(record: JobRecord, index: number): Promise<JobImage | null> {
+    const info = record.outcome?.images[index];
+    if (!info) return null;
+    const held = this.live.get(record.id)?.result?.images[index];
+    if (held) return held;
+    const bytes = await this.readOrNull(record.id, () => this.store.readImage(record.id, index));
+    return bytes && { ...info, bytes };
+  }
+
+  forgottenAt({ finishedAt }: JobRecord): number | null {
+    return finishedAt === null ? null : finishedAt + this.config.ttlMs;
+  }
+
+  readInputs({ id, request }: Job): Promise<ImageFile[]> {
+    return Promise.all(
+      request.inputs.map(async (field, index) => ({ field, bytes: await this.store.readInput(id, index) })),
+    );
+  }
+
+  /** Before a run begins: how often it has, so that a job that takes the server down is not run for ever. */
+  async noteRun(job: Job): Promise<void> {
+    if (job.isDurable) await this.trySave(job);
+  }
+
+  async noteOrder(job: Job): Promise<void> {
+    await this.store.save(job.toRecord(), { durable: true });
+  }
+
+  addPreview(job: Job, event: JobEvent): Promise<void> {
+    return this.store.addPreview(job.id, event);
+  }
+
+  /** The job has ended, or is left to the next server. What cannot be stored now stays in memory and is tried again. */
+  async settle(job: Job, result: JobResult | null): Promise<void> {
+    if (job.state === 'failed' || job.state === 'cancelled') this.keys.forget(job.id, job.order);
+    if (!job.hasEnded) {
+      await this.trySave(job);
+      return;
+    }
+    const live = this.live.get(job.id);
+    if (live) live.result = result;
+    await this.storeEnd(job, result);
+  }
+
+  /** Whoever reads a job's events looks again. */
+  tellReaders(): void {
+    for (const { job } of this.live.values()) job.events.changed();
+  }
+
+  private async storeEnd(job: Job, result: JobResult | null): Promise<void> {
+    const durable = job.isDurable;
+    try {
+      const record = job.toRecord();
+      if (result) {
+        const files = result.images.map(({ bytes }) => bytes);
+        await this.store.finish(record, files, { durable });
+      } else await this.store.save(record, { durable });
+      this.live.delete(job.id);
+      this.shelve(record);
+    } catch (error) {
+      const live = this.live.get(job.id);
+      if (live) live.isHeld = true;
+      this.logger.error(`the end of job ${job.id} cannot be stored and is kept in memory: ${String(error)}`);
+    }
+  }
+
+  private async trySave(job: Job): Promise<void> {
+    try {
+      await this.store.save(job.toRecord(), { durable: job.isDurable });
+    } catch (error) {
+      this.logger.error(`job ${job.id} cannot be stored as it stands: ${String(error)}`);
+    }
+  }
+
+  private async restore(record: JobRecord): Promise<Job> {
+    const job = Job.restored(record, await this.store.readPreviews(record.id));
+    this.keys.add(job.id, job.order);
+    return job;
+  }
+
+  private shelve({ id, order, state, finishedAt }: JobRecord): void {
+    const { ttlMs } = this.config;
+    // A clock that went back while no server ran must not keep a job for longer than its time.
+    const leftMs = Math.min(ttlMs, Math.max(0, (finishedAt ?? 0) + ttlMs - Date.now()));
+    this.shelf.set(id, { id, order, forgetAt: performance.now() + leftMs });
+    if (state === 'completed') this.keys.add(id, order);
+  }
+
+  private isShelved(id: string): boolean {
+    const ended = this.shelf.get(id);
+    return ended !== undefined && ended.forgetAt > performance.now();
+  }
+
+  private async readOrNull<T>(id: string, read: () => Promise<T>): Promise<T | null> {
+    try {
+      return await read();
+    } catch (error) {
+      // It was swept away between two looks.
+      if (!this.isShelved(id)) return null;
+      throw error;
+    }
+  }
+
+  private sweep(): Promise<void> {
+    this.sweeping ??= this.sweepOnce().finally(() => (this.sweeping = null));
+    return this.sweeping;
+  }
+
+  private async sweepOnce(): Promise<void> {
+    for (const { job, result } of [...this.live.values()].filter(({ isHeld }) => isHeld)) await this.storeEnd(job, result);
+    const now = performance.now();
+    for (const { id, forgetAt } of [...this.shelf.values()]) if (forgetAt <= now) await this.forget(id);
+    await this.makeRoom(0);
+  }
+
+  /** Forgets the oldest ended jobs until so many bytes more may come. */
+  private async makeRoom(bytes: number): Promise<void> {
+    while (this.store.usedBytes() + bytes > this.config.maxBytes) {
+      const [oldest] = this.shelf.keys();
+      if (oldest === undefined) return;
+      await this.forget(oldest);
+    }
+  }
+
+  private async forget(id: string): Promise<void> {
+    const ended = this.shelf.get(id);
+    if (!ended) return;
+    this.shelf.delete(id);
+    this.keys.forget(id, ended.order);
+    try {
+      await this.store.remove(id);
+    } catch (error) {
+      this.logger.error(`the files of job ${id} cannot be removed: ${String(error)}`);
+    }
+  }
+}
+
+
+const bytesPerPixel = 3;
+/** Prompts stand in a file twice, a character of them as up to six bytes. */
+const bytesPerChar = 12;
+const otherBytes = 64 * 1024;
+
+/** Files of a job's result take no more: a PNG of noise is as large as its pixels, a preview has a quarter of them. */
+function largestResult({ request: { generate }, order: { previews } }: Job): number {
+  const { width, height, numImages, prompt, negativePrompt } = generate;
+  const pictureBytes = (1 + previews / 4) * width * height * bytesPerPixel;
+  return Math.ceil(numImages * (pictureBytes + bytesPerChar * (prompt.length + negativePrompt.length) + otherBytes));
+}

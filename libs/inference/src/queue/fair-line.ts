@@ -1,0 +1,168 @@
+export interface LineEntry {
+  id: string;
+  /** Whose turn it takes. */
+  client: string;
+  /** How long it is likely to take; null: nothing is known yet. */
+  expectedMs: number | null;
+}
+
+export interface Place {
+  /** 1 = next. */
+  position: number;
+  /** Of all before it, likely. */
+  aheadMs: number;
+}
+
+interface Waiting<T> {
+  entry: T;
+  /** Order of arrival, over all clients. */
+  arrival: number;
+}
+
+interface ClientLine<T> {
+  waiting: Waiting<T>[];
+  /** The round in which its first one is due. */
+  round: number;
+  /** Sum over those of known duration, and how many those are. */
+  knownMs: number;
+  known: number;
+}
+
+/**
+ * Who is next: one of each client in turn, within a client first come, first served. A client's turns are rounds: whoever comes
+ * anew joins the round that is being served, and is before everyone who has had a turn in it. What a place costs to tell grows with clients, hardly with entries.
+ */
+export class FairLine<T extends LineEntry> {
+  private readonly clients = new Map<string, ClientLine<T>>();
+  private readonly clientOf = new Map<string, string>();
+  private currentRound = 0;
+  private arrivals = 0;
+
+  get length(): number {
+    return this.clientOf.size;
+  }
+
+  *[Symbol.iterator](): Iterator<T> {
+    for (const { waiting } of this.clients.values()) for (const { entry } of waiting) yield entry;
+  }
+
+  lengthOf(client: string): number {
+    return this.clients.get(client)?.waiting.length ?? 0;
+  }
+
+  push(entry: T): void {
+    const line = this.lineOf(entry.client);
+    line.waiting.push({ entry, arrival: this.arrivals++ });
+    this.account(line, entry, 1);
+    this.clientOf.set(entry.id, entry.client);
+  }
+
+  /** The next one, which is taken out. */
+  shift(): T | undefined {
+    const first = this.first();
+    if (!first) return undefined;
+    const [, line] = first;
+    this.currentRound = line.round;
+    line.round += 1;
+    const waiting = line.waiting.shift();
+    if (waiting) this.forget(line, waiting.entry);
+    this.dropIdle();
+    return waiting?.entry;
+  }
+
+  remove(id: string): T | undefined {
+    const line = this.clients.get(this.clientOf.get(id) ?? '');
+    const index = line?.waiting.findIndex(({ entry }) => entry.id === id) ?? -1;
+    const [removed] = line && index >= 0 ? line.waiting.splice(index, 1) : [];
+    if (line && removed) this.forget(line, removed.entry);
+    return removed?.entry;
+  }
+
+  /** Everything, in the order in which it would be served. */
+  drain(): T[] {
+    const entries: T[] = [];
+    for (let next = this.shift(); next; next = this.shift()) entries.push(next);
+    return entries;
+  }
+
+  /** Where an entry stands; null when it is not here. `usualMs` stands for durations that are not known. */
+  placeOf(id: string, usualMs: number): Place | null {
+    const client = this.clientOf.get(id);
+    const line = client === undefined ? undefined : this.clients.get(client);
+    const index = line?.waiting.findIndex(({ entry }) => entry.id === id) ?? -1;
+    const waiting = line?.waiting[index];
+    return line && waiting ? this.placeAt(line.round + index, waiting.arrival, usualMs) : null;
+  }
+
+  /** Where an entry of this client would stand that came now. */
+  placeOfNext(client: string, usualMs: number): Place {
+    const line = this.clients.get(client);
+    const round = line ? Math.max(line.round, this.currentRound) + line.waiting.length : this.currentRound;
+    return this.placeAt(round, this.arrivals, usualMs);
+  }
+
+  private placeAt(round: number, arrival: number, usualMs: number): Place {
+    let ahead = 0;
+    let aheadMs = 0;
+    for (const line of this.clients.values()) {
+      const before = countBefore(line, round, arrival);
+      ahead += before;
+      if (before > 0) aheadMs += before * meanMs(line, usualMs);
+    }
+    return { position: ahead + 1, aheadMs };
+  }
+
+  private first(): [string, ClientLine<T>] | undefined {
+    let best: [string, ClientLine<T>] | undefined;
+    for (const candidate of this.clients) {
+      if (candidate[1].waiting.length > 0 && (!best || isBefore(candidate[1], best[1]))) best = candidate;
+    }
+    return best;
+  }
+
+  private lineOf(client: string): ClientLine<T> {
+    let line = this.clients.get(client);
+    if (!line) {
+      line = { waiting: [], round: this.currentRound, knownMs: 0, known: 0 };
+      this.clients.set(client, line);
+    }
+    // Rounds in which it had nothing to ask for are not saved up.
+    if (line.waiting.length === 0) line.round = Math.max(line.round, this.currentRound);
+    return line;
+  }
+
+  private account(line: ClientLine<T>, { expectedMs }: T, sign: 1 | -1): void {
+    if (expectedMs === null) return;
+    line.knownMs += sign * expectedMs;
+    line.known += sign;
+  }
+
+  private forget(line: ClientLine<T>, entry: T): void {
+    this.account(line, entry, -1);
+    this.clientOf.delete(entry.id);
+  }
+
+  /** A client with nothing waiting is remembered as long as its last turn counts. */
+  private dropIdle(): void {
+    for (const [client, { waiting, round }] of this.clients) {
+      if (waiting.length === 0 && round <= this.currentRound) this.clients.delete(client);
+    }
+  }
+}
+
+function isBefore<T>(a: ClientLine<T>, b: ClientLine<T>): boolean {
+  const [firstA, firstB] = [a.waiting[0], b.waiting[0]];
+  if (!firstA || !firstB) return firstA !== undefined;
+  return a.round === b.round ? firstA.arrival < firstB.arrival : a.round < b.round;
+}
+
+/** Entries of a line that are served before the one of `round` that came as `arrival`. */
+function countBefore<T>({ waiting, round: firstRound }: ClientLine<T>, round: number, arrival: number): number {
+  const earlier = Math.min(Math.max(0, round - firstRound), waiting.length);
+  const sameRound = round >= firstRound ? waiting[earlier] : undefined;
+  return earlier + (sameRound && sameRound.arrival < arrival ? 1 : 0);
+}
+
+function meanMs<T>({ waiting, knownMs, known }: ClientLine<T>, usualMs: number): number {
+  return (knownMs + (waiting.length - known) * usualMs) / waiting.length;
+}

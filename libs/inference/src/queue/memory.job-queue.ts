@@ -1,0 +1,331 @@
+import { HostLostError } from '@app/engine';
+import { Logger } from '@nestjs/common';
+import { toJobError } from '../job-error.js';
+import type { Job } from '../job.js';
+import type { EndState, JobResult } from '../job.types.js';
+import { ServiceError } from '../service.error.js';
+import type { DurationEstimate } from './duration-estimate.js';
+import { FairLine, type LineEntry } from './fair-line.js';
+import type { JobQueue, JobTally, QueueDepth, QueuePlace, Reservation, Runner } from './job-queue.js';
+
+interface Entry extends LineEntry {
+  job: Job;
+  stop: AbortController;
+  deadline: NodeJS.Timeout;
+  resolve(result: JobResult): void;
+  reject(error: unknown): void;
+}
+
+export interface QueueLimits {
+  maxPending: number;
+  maxPendingPerClient: number;
+}
+
+// Long enough for a rolling update or a supervisor to bring up the next server.
+const restartRetryAfterS = 10;
+
+/** In this process: one job at a time, fair among clients. */
+export class MemoryJobQueue implements JobQueue {
+  private readonly logger = new Logger(MemoryJobQueue.name);
+  private readonly line = new FairLine<Entry>();
+  /** The job whose host was lost, before all others. */
+  private replay: Entry | null = null;
+  private running: Entry | null = null;
+  private working: Promise<void> | null = null;
+  private readonly settling = new Set<Promise<void>>();
+  private readonly reserved = new Map<string, number>();
+  private draining = false;
+  /** Jobs that are left to the next server. */
+  private kept = 0;
+  private accepted = 0;
+  private readonly ended: Record<EndState, number> = { completed: 0, failed: 0, cancelled: 0 };
+
+  constructor(
+    private readonly runner: Runner,
+    private readonly limits: QueueLimits,
+    private readonly estimate: DurationEstimate,
+  ) {}
+
+  reserve(job: Job): Reservation {
+    const { client } = job.order;
+    this.assertRoom(client);
+    this.assertInTime(job);
+    this.addReserved(client, 1);
+    const leave = () => this.addReserved(client, -1);
+    const enter = () => {
+      leave();
+      return this.accept(job);
+    };
+    return { enter, leave };
+  }
+
+  restore(job: Job): Promise<JobResult> {
+    return this.accept(job, (entry) => {
+      if (job.isPoison) this.end(entry, 'failed', crashed(job));
+      else if (!job.isDurable) this.end(entry, 'failed', interrupted('the server was restarted'));
+      else this.enterLine(entry);
+    });
+  }
+
+  cancel(jobId: string): boolean {
+    return this.stop(jobId, new ServiceError('CANCELLED', 'the job was cancelled'));
+  }
+
+  placeOf(job: Job): QueuePlace {
+    if (job.state === 'running') return { position: null, etaMs: this.estimate.remainingMs(job) };
+    if (job.state !== 'queued') return { position: null, etaMs: null };
+    const ownMs = this.estimate.runMs(job.request);
+    if (this.replay?.job === job) return { position: 1, etaMs: ownMs };
+    const place = this.line.placeOf(job.id, this.estimate.usualMs());
+    if (!place) return { position: null, etaMs: null };
+    const etaMs = ownMs === null ? null : Math.round(this.headMs() + place.aheadMs + ownMs);
+    return { position: place.position + (this.replay ? 1 : 0), etaMs };
+  }
+
+  tellPlace(job: Job): void {
+    const { position, etaMs } = this.placeOf(job);
+    if (position !== null && position !== job.events.toldPosition) job.events.queued({ position, eta_ms: etaMs });
+  }
+
+  depth(): QueueDepth {
+    return { pending: this.pending, running: this.running ? 1 : 0, max: this.limits.maxPending };
+  }
+
+  tally(): JobTally {
+    return { accepted: this.accepted, ended: { ...this.ended } };
+  }
+
+  async drain(graceMs: number): Promise<void> {
+    this.draining = true;
+    for (const entry of this.takeAll()) this.interrupt(entry);
+    if (this.running) {
+      const { stop } = this.running;
+      const timer = setTimeout(() => stop.abort(interrupted()), graceMs);
+      await this.working;
+      clearTimeout(timer);
+    }
+    await Promise.all(this.settling);
+  }
+
+  private get pending(): number {
+    return this.line.length + (this.replay ? 1 : 0) + this.kept;
+  }
+
+  private accept(job: Job, enter = (entry: Entry) => this.enterLine(entry)): Promise<JobResult> {
+    this.accepted += 1;
+    return new Promise<JobResult>((resolve, reject) => {
+      const { id, order, request } = job;
+      const entry: Entry = {
+        ...{ id, job, client: order.client, expectedMs: this.estimate.runMs(request) },
+        stop: new AbortController(),
+        deadline: setTimeout(() => this.stop(id, late(order.timeoutMs)), order.timeoutMs - job.ageMs),
+        ...{ resolve, reject },
+      };
+      if (this.draining) this.interrupt(entry);
+      else enter(entry);
+    });
+  }
+
+  private enterLine(entry: Entry): void {
+    this.line.push(entry);
+    this.tellPlace(entry.job);
+    this.working ??= this.work();
+  }
+
+  /** Ends a job for a reason of its own: it was given up, or its time is over. */
+  private stop(jobId: string, reason: ServiceError): boolean {
+    if (this.running?.id === jobId) {
+      this.running.stop.abort(reason);
+      return true;
+    }
+    const entry = this.replay?.id === jobId ? this.takeReplay() : this.line.remove(jobId);
+    if (!entry) return false;
+    this.end(entry, stoppedState(reason), reason);
+    this.tellPlaces();
+    return true;
+  }
+
+  private async work(): Promise<void> {
+    while (this.line.length > 0 || this.replay) {
+      await this.whenReady();
+      const next = this.takeReplay() ?? this.line.shift();
+      if (next) await this.runOne(next);
+    }
+    // At once with the last look at the line: a job that comes now must start the work again.
+    this.working = null;
+  }
+
+  private async whenReady(): Promise<void> {
+    try {
+      await this.runner.whenReady();
+    } catch (error) {
+      // Who waits on a connection is told; a durable job has time.
+      const waiting = this.takeAll();
+      for (const entry of waiting.filter(({ job }) => !job.isDurable)) this.end(entry, 'failed', error);
+      for (const entry of waiting.filter(({ job }) => job.isDurable)) this.line.push(entry);
+      if (this.line.length > 0) await this.runner.whenReadyAtLast();
+    }
+  }
+
+  private async runOne(entry: Entry): Promise<void> {
+    const { job, stop } = entry;
+    this.running = entry;
+    job.moveTo('running');
+    job.events.started({ attempt: job.attempt });
+    this.tellPlaces();
+    try {
+      const result = await this.runner.run(job, stop.signal);
+      this.estimate.record(job.request, result.timings, job.runMs);
+      this.running = null;
+      this.complete(entry, result);
+    } catch (error) {
+      this.running = null;
+      // Whatever a stopped runner threw, the reason it was stopped for is the answer.
+      if (stop.signal.aborted) this.afterStop(entry, stop.signal.reason);
+      else if (error instanceof HostLostError) this.afterHostLoss(entry, error);
+      else this.end(entry, 'failed', error);
+    }
+  }
+
+  private afterStop(entry: Entry, reason: unknown): void {
+    if (!isInterruption(reason) || !entry.job.isDurable) {
+      this.end(entry, stoppedState(reason), reason);
+      return;
+    }
+    entry.job.moveTo('queued');
+    entry.job.takeBackAttempt();
+    this.interrupt(entry);
+  }
+
+  private afterHostLoss(entry: Entry, cause: HostLostError): void {
+    const { job } = entry;
+    if (job.isPoison) {
+      this.end(entry, 'failed', crashed(job, cause));
+    } else if (this.draining) {
+      job.moveTo('queued');
+      this.interrupt(entry);
+    } else {
+      this.logger.warn(`${cause.message} under job ${job.id}, which is run once more`);
+      job.moveTo('queued');
+      this.replay = entry;
+      this.tellPlaces();
+    }
+  }
+
+  /** The server stops before the job has ended. */
+  private interrupt(entry: Entry): void {
+    if (!entry.job.isDurable) {
+      this.end(entry, 'failed', interrupted());
+      return;
+    }
+    this.kept += 1;
+    clearTimeout(entry.deadline);
+    this.whenSettled(entry, null, () => entry.reject(interrupted()));
+  }
+
+  private complete(entry: Entry, result: JobResult): void {
+    const { job } = entry;
+    const images = result.images.map(({ bytes, ...image }) => ({ ...image, bytes: bytes.length }));
+    job.outcome = { ...result, images };
+    this.moveToEnd(entry, 'completed');
+    this.whenSettled(entry, result, () => entry.resolve(result));
+  }
+
+  private end(entry: Entry, state: 'failed' | 'cancelled', error: unknown): void {
+    entry.job.error = toJobError(error);
+    this.moveToEnd(entry, state);
+    this.whenSettled(entry, null, () => entry.reject(error));
+  }
+
+  private moveToEnd({ job, deadline }: Entry, state: EndState): void {
+    clearTimeout(deadline);
+    job.moveTo(state);
+    this.ended[state] += 1;
+  }
+
+  /** Nobody is told of an end that the next server might not know. The next job does not wait for it. */
+  private whenSettled({ job }: Entry, result: JobResult | null, tell: () => void): void {
+    const settled = this.runner.settle(job, result).then(() => {
+      this.settling.delete(settled);
+      tell();
+      job.events.changed();
+    });
+    this.settling.add(settled);
+  }
+
+  private tellPlaces(): void {
+    if (this.replay?.job.events.readers) this.tellPlace(this.replay.job);
+    for (const { job } of this.line) if (job.events.readers > 0) this.tellPlace(job);
+  }
+
+  private takeReplay(): Entry | null {
+    const entry = this.replay;
+    this.replay = null;
+    return entry;
+  }
+
+  private takeAll(): Entry[] {
+    const replay = this.takeReplay();
+    return [...(replay ? [replay] : []), ...this.line.drain()];
+  }
+
+  private addReserved(client: string, change: 1 | -1): void {
+    const count = (this.reserved.get(client) ?? 0) + change;
+    if (count === 0) this.reserved.delete(client);
+    else this.reserved.set(client, count);
+  }
+
+  private assertRoom(client: string): void {
+    if (this.draining) throw interrupted();
+    const { maxPending, maxPendingPerClient } = this.limits;
+    const stored = [...this.reserved.values()].reduce((sum, count) => sum + count, 0);
+    // A job that finds nothing before it does not wait.
+    const busy = this.running ? 1 : 0;
+    if (this.pending + stored + busy > maxPending) {
+      throw full(`${this.pending + stored} requests are waiting already, at most ${maxPending} may`, this.headMs());
+    }
+    const own = this.line.lengthOf(client) + (this.reserved.get(client) ?? 0) + (this.running?.client === client ? 1 : 0);
+    if (own > maxPendingPerClient) {
+      throw full(`${own} requests of this client are there already, at most ${maxPendingPerClient} may wait`, this.headMs());
+    }
+  }
+
+  /** @throws ServiceError DEADLINE_EXCEEDED when it is likely to be */
+  private assertInTime({ request, order: { client, timeoutMs } }: Job): void {
+    const ownMs = this.estimate.runMs(request);
+    if (ownMs === null) return;
+    const etaMs = this.headMs() + this.line.placeOfNext(client, this.estimate.usualMs()).aheadMs + ownMs;
+    if (etaMs <= timeoutMs) return;
+    throw new ServiceError('DEADLINE_EXCEEDED', `it is likely to take ${Math.ceil(etaMs)} ms, timeout_ms is ${timeoutMs}`);
+  }
+
+  /** What is left of the running job and of the one to be run again. */
+  private headMs(): number {
+    const runningMs = this.running ? (this.placeOf(this.running.job).etaMs ?? 0) : 0;
+    return runningMs + (this.replay ? (this.replay.expectedMs ?? this.estimate.usualMs()) : 0);
+  }
+}
+
+function full(message: string, freeInMs: number): ServiceError {
+  return new ServiceError('QUEUE_FULL', message, { retryAfterS: Math.max(1, Math.ceil(freeInMs / 1000)) });
+}
+
+function late(timeoutMs: number): ServiceError {
+  return new ServiceError('DEADLINE_EXCEEDED', `the job had not ended after ${timeoutMs} ms`);
+}
+
+function crashed({ attempt }: Job, cause?: unknown): ServiceError {
+  return new ServiceError('ENGINE_CRASHED', `the engine or the server ended ${attempt} times under this job`, { cause });
+}
+
+function interrupted(why = 'the server is stopping'): ServiceError {
+  return new ServiceError('INTERRUPTED', why, { retryAfterS: restartRetryAfterS });
+}
+
+function stoppedState(reason: unknown): 'failed' | 'cancelled' {
+  return reason instanceof ServiceError && reason.code === 'CANCELLED' ? 'cancelled' : 'failed';
+}
+
+function isInterruption(reason: unknown): boolean {
+  return reason instanceof ServiceError && reason.code === 'INTERRUPTED';
+}
