@@ -11,6 +11,7 @@ export type ServiceErrorCode =
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'RATE_LIMITED'
   | 'QUEUE_FULL'
+  | 'STORAGE_FULL' // the job could not be stored, and so was not accepted
   | 'CANCELLED'
   | 'INTERRUPTED' // the server stops, and this job had not ended
   | 'ENGINE_CRASHED' // the engine host ended under this job, twice
