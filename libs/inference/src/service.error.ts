@@ -14,6 +14,7 @@ export type ServiceErrorCode =
   | 'REQUEST_TOO_LARGE' // it can never fit the device
   | 'RATE_LIMITED'
   | 'QUEUE_FULL'
+  | 'STORAGE_FULL' // the job could not be stored, and so was not accepted
   | 'CANCELLED'
   | 'DEADLINE_EXCEEDED'
   | 'STORAGE_FULL'
