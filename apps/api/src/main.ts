@@ -55,7 +55,9 @@ async function main(): Promise<void> {
   configureApp(app, logger, config, software);
 
   const engine = app.get(EngineClient);
-  const shutdown = new Shutdown(app, app.get(InferenceService), engine, config.server.shutdownGraceMs);
+  const inference = app.get(InferenceService);
+  await inference.open();
+  const shutdown = new Shutdown(app, inference, engine, config.server.shutdownGraceMs);
   onSignals(shutdown);
   engine.onChange(({ state, error }: EngineStatus) => {
     // Only a first load fails for good: nothing was ever served, and the engine has logged why.
