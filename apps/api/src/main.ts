@@ -32,19 +32,27 @@ function readConfig(): AppConfig {
   }
 }
 
-function onSignals(shutdown: Shutdown): void {
+/** Calls `stop` at the first signal; a later one ends the process at once. */
+function onSignals(stop: () => void): void {
   let first: number | null = null;
-  const stop = () => {
+  const received = () => {
     if (first !== null && performance.now() - first >= secondSignalMs) process.exit(1);
-    first ??= performance.now();
-    void shutdown.run().then(() => process.exit(0));
+    if (first !== null) return;
+    first = performance.now();
+    stop();
   };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+  process.on('SIGTERM', received);
+  process.on('SIGINT', received);
 }
 
 async function main(): Promise<void> {
   const config = readConfig();
+  let shutdown: Shutdown | null = null;
+  onSignals(() => {
+    // Before anything is served there is nothing to see through.
+    if (shutdown) void shutdown.run().then(() => process.exit(0));
+    else process.exit(0);
+  });
   const software = readSoftware(projectRoot);
   const logger = createLogger(config.logging);
   const nestLogger = createNestLogger(logger);
@@ -55,11 +63,13 @@ async function main(): Promise<void> {
   configureApp(app, logger, config, software);
 
   const engine = app.get(EngineClient);
-  const shutdown = new Shutdown(app, app.get(InferenceService), engine, config.server.shutdownGraceMs);
-  onSignals(shutdown);
+  const inference = app.get(InferenceService);
+  await inference.open();
+  const ending = new Shutdown(app, inference, engine, config.server.shutdownGraceMs);
+  shutdown = ending;
   engine.onChange(({ state, error }: EngineStatus) => {
     // Only a first load fails for good: nothing was ever served, and the engine has logged why.
-    if (state === 'failed') void shutdown.run().then(() => process.exit(1));
+    if (state === 'failed') void ending.run().then(() => process.exit(1));
     else if (state === 'restarting') logger.log('warn', 'the engine is restarting', { reason: error?.message });
   });
 

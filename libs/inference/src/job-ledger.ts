@@ -164,10 +164,8 @@ export class JobLedger implements OnModuleDestroy {
     const durable = job.isDurable;
     try {
       const record = job.toRecord();
-      if (result) {
-        const files = result.images.map(({ bytes }) => bytes);
-        await this.store.finish(record, files, { durable });
-      } else await this.store.save(record, { durable });
+      const files = result?.images.map(({ bytes }) => bytes) ?? [];
+      await this.store.finish(record, files, { durable });
       this.live.delete(job.id);
       this.shelve(record);
     } catch (error) {

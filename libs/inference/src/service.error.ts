@@ -14,9 +14,9 @@ export type ServiceErrorCode =
   | 'REQUEST_TOO_LARGE' // it can never fit the device
   | 'RATE_LIMITED'
   | 'QUEUE_FULL'
+  | 'STORAGE_FULL' // the job could not be stored, and so was not accepted
   | 'CANCELLED'
   | 'DEADLINE_EXCEEDED'
-  | 'STORAGE_FULL'
   | 'INTERRUPTED' // the server stops, and this job had not ended
   | 'ENGINE_CRASHED' // the engine host ended under this job, twice
   | 'ENGINE_UNAVAILABLE'

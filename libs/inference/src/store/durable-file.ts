@@ -1,0 +1,82 @@
+import { constants } from 'node:fs';
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { temporarySuffix } from './job-files.js';
+
+export interface FileContent {
+  name: string;
+  bytes: Buffer;
+}
+
+export interface DiskWait {
+  /** Files and folders that must be on the disk before the new names are: paths. */
+  before: readonly string[];
+  /** Milliseconds that were spent on waiting for the disk. */
+  onSync(ms: number): void;
+}
+
+// A link in the place of a file is nobody's of this server: ELOOP. NONBLOCK: a pipe there would be waited for without end.
+const noLinks = constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const writeNew = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | noLinks;
+
+/**
+ * Each file gets its content at once, in the given order: whoever looks, also after a kill, sees the old one or the new one whole.
+ * With `wait` also after a power cut: the contents are on the disk before the names, the names before this resolves.
+ */
+export async function replaceFiles(folder: string, files: readonly FileContent[], wait: DiskWait | null): Promise<void> {
+  const staged = files.map(({ name }) => join(folder, name + temporarySuffix));
+  try {
+    const contentMs = await stage(files, staged, wait?.before ?? null);
+    for (const [index, { name }] of files.entries()) await rename(staged[index] ?? '', join(folder, name));
+    if (wait) wait.onSync(contentMs + (await syncAll([folder])));
+  } catch (error) {
+    await Promise.allSettled(staged.map((path) => rm(path, { force: true })));
+    throw error;
+  }
+}
+
+/** Answers the milliseconds that it waited for the disk. */
+async function stage(files: readonly FileContent[], paths: readonly string[], before: readonly string[] | null): Promise<number> {
+  const handles: FileHandle[] = [];
+  try {
+    for (const [index, { bytes }] of files.entries()) {
+      const handle = await open(paths[index] ?? '', writeNew, 0o600);
+      handles.push(handle);
+      await handle.writeFile(bytes);
+    }
+    return before ? await syncAll(before, handles) : 0;
+  } finally {
+    await Promise.all(handles.map((handle) => handle.close()));
+  }
+}
+
+/** All at the same time: the file system writes its journal once for all of them. Answers the milliseconds it took. */
+export async function syncAll(paths: readonly string[], handles: readonly FileHandle[] = []): Promise<number> {
+  const started = performance.now();
+  // Every one has ended before a handle may be closed, also when one fails.
+  const ends = await Promise.allSettled([...handles.map((handle) => handle.sync()), ...paths.map(syncPath)]);
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  return performance.now() - started;
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, constants.O_RDONLY | noLinks);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** @throws Error when it is no file, or one of more than `maxBytes` */
+export async function readWhole(path: string, maxBytes = Infinity): Promise<Buffer> {
+  const handle = await open(path, constants.O_RDONLY | noLinks);
+  try {
+    const stats = await handle.stat();
+    if (!stats.isFile()) throw new Error('not a file');
+    if (stats.size > maxBytes) throw new Error(`${stats.size} bytes, at most ${maxBytes} are allowed`);
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
+}

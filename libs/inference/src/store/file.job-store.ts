@@ -1,0 +1,227 @@
+import { Logger } from '@nestjs/common';
+import { join } from 'node:path';
+import type { JobEvent, JobRecord } from '../job.types.js';
+import type { FileContent } from './durable-file.js';
+import { FolderLock } from './folder-lock.js';
+import { imageName, inputName, isInput, isJobId, previewEventId, previewName, recordName } from './job-files.js';
+import { JobFolder, notFound } from './job-folder.js';
+import { encodeEvent, encodeRecord, maxJsonBytes, parseEvent, parseRecord } from './job-record.js';
+import type { JobStore, StoreOptions } from './job-store.js';
+import { prepareDirectory } from './jobs-directory.js';
+import { checkFreeSpace, checkLimit, refusalOf, StorageRefusal } from './storage-limit.js';
+import { StoredJobs } from './stored-jobs.js';
+
+export interface FileJobStoreOptions {
+  directory: string;
+  /** Of all jobs together, with what is kept free for their results. */
+  maxBytes: number;
+  /** Hears how long each durable change waited for the disk. */
+  onSync?(ms: number): void;
+}
+
+/** One folder a job. Every change is a rename, so that a killed server leaves the state before it or the state after it. */
+export class FileJobStore implements JobStore {
+  private readonly jobs = new Map<string, JobFolder>();
+  private readonly onSync: (ms: number) => void;
+  private lock: FolderLock | null = null;
+  private opening: Promise<JobRecord[]> | null = null;
+  private isOpen = false;
+  /** The folder's real one. */
+  private path = '';
+
+  constructor(
+    private readonly options: FileJobStoreOptions,
+    private readonly logger = new Logger(FileJobStore.name),
+  ) {
+    this.onSync = (ms) => options.onSync?.(ms);
+  }
+
+  async open(): Promise<JobRecord[]> {
+    if (this.opening) throw new Error('the job store is open already');
+    this.opening = this.takeOver();
+    try {
+      return await this.opening;
+    } catch (error) {
+      this.release();
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new Error(`jobs.directory: ${this.options.directory} cannot be used: ${reason}`, { cause: error });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.opening?.catch(() => undefined);
+    this.isOpen = false;
+    await Promise.all([...this.jobs.values()].map((job) => job.idle()));
+    this.release();
+  }
+
+  async create(
+    record: JobRecord,
+    inputs: readonly Buffer[],
+    { durable, reserveBytes }: StoreOptions & { reserveBytes: number },
+  ): Promise<void> {
+    const { id } = record;
+    this.assertOpen();
+    // Only a name of this form ever becomes a path; all other calls look their job up.
+    if (!isJobId(id)) throw new Error('the id of a job must be a UUID in lower case');
+    if (this.jobs.has(id)) throw new Error(`job ${id} is in the store already`);
+    const files = [...inputs.map((bytes, index) => ({ name: inputName(index), bytes })), recordFile(record, reserveBytes)];
+    try {
+      await this.admit(id, files, durable, reserveBytes);
+    } catch (error) {
+      this.jobs.delete(id);
+      throw this.refuse(error);
+    }
+  }
+
+  async save(record: JobRecord, { durable }: StoreOptions): Promise<void> {
+    const job = this.find(record.id);
+    const file = recordFile(record, job.reservedBytes);
+    await job.inTurn(() => job.put([file], durable));
+  }
+
+  async finish(record: JobRecord, images: readonly Buffer[], { durable }: StoreOptions): Promise<void> {
+    const job = this.find(record.id);
+    const pictures = images.map((bytes, index) => ({ name: imageName(index), bytes }));
+    const file = recordFile(record, 0);
+    await job.inTurn(async () => {
+      await job.put([...pictures, file], durable);
+      job.reservedBytes = 0;
+      // The job has ended all the same: the next start takes them away.
+      await job.drop(job.names().filter(isInput)).catch((error: unknown) => this.warnOfLeftover(error));
+    });
+  }
+
+  async addPreview(jobId: string, event: JobEvent): Promise<void> {
+    const job = this.find(jobId);
+    if (!Number.isSafeInteger(event.id) || event.id < 0)
+      throw new Error(`the id of an event must be a whole number, got ${event.id}`);
+    const file = { name: previewName(event.id), bytes: encodeEvent(event) };
+    await job.inTurn(() => job.put([file], false));
+  }
+
+  async readPreviews(jobId: string): Promise<JobEvent[]> {
+    const job = this.find(jobId);
+    const ids = job.names().map(previewEventId);
+    const inOrder = ids.filter((id) => id !== null).sort((a, b) => a - b);
+    const events: JobEvent[] = [];
+    for (const id of inOrder) {
+      try {
+        events.push(parseEvent(await job.read(previewName(id), maxJsonBytes)));
+      } catch (error) {
+        // The job is as good without it.
+        this.logger.warn(`preview ${id} of job ${jobId} cannot be read: ${String(error)}`);
+      }
+    }
+    return events;
+  }
+
+  async readRecord(jobId: string): Promise<JobRecord> {
+    return parseRecord(await this.find(jobId).read(recordName, maxJsonBytes), jobId).record;
+  }
+
+  async readInput(jobId: string, index: number): Promise<Buffer> {
+    return this.find(jobId).read(inputName(index));
+  }
+
+  async readImage(jobId: string, index: number): Promise<Buffer> {
+    return this.find(jobId).read(imageName(index));
+  }
+
+  async remove(jobId: string): Promise<void> {
+    this.assertOpen();
+    const job = this.jobs.get(jobId);
+    await job?.inTurn(async () => {
+      await this.erase(job);
+      this.jobs.delete(jobId);
+    });
+  }
+
+  usedBytes(): number {
+    let sum = 0;
+    for (const job of this.jobs.values()) sum += job.bytes + job.reservedBytes;
+    return sum;
+  }
+
+  bytesOf(jobId: string): number {
+    return this.find(jobId).bytes;
+  }
+
+  private async takeOver(): Promise<JobRecord[]> {
+    this.path = await prepareDirectory(this.options.directory, this.logger);
+    this.lock = FolderLock.take(this.path);
+    const found = await new StoredJobs(this.path, this.logger).read();
+    for (const { record, path, sizes, reservedBytes } of found) {
+      const job = new JobFolder(path, this.onSync, sizes);
+      job.reservedBytes = reservedBytes;
+      this.jobs.set(record.id, job);
+    }
+    this.isOpen = true;
+    return found.map(({ record }) => record);
+  }
+
+  private release(): void {
+    this.lock?.release();
+    this.lock = null;
+    this.opening = null;
+    this.jobs.clear();
+  }
+
+  /** @throws StorageRefusal, or what the disk says */
+  private async admit(id: string, files: readonly FileContent[], durable: boolean, reserveBytes: number): Promise<void> {
+    const job = new JobFolder(join(this.path, id), this.onSync);
+    const neededBytes = files.reduce((sum, { bytes }) => sum + bytes.length, reserveBytes);
+    checkLimit(neededBytes, this.usedBytes(), this.options.maxBytes);
+    // The files are promised with the rest until they are there, so that jobs that come at the same time see each other.
+    job.reservedBytes = neededBytes;
+    this.jobs.set(id, job);
+    const promisedBytes = [...this.jobs.values()].reduce((sum, { reservedBytes }) => sum + reservedBytes, 0);
+    await job.inTurn(async () => {
+      await checkFreeSpace(this.path, promisedBytes);
+      await job.make();
+      try {
+        await job.put(files, durable);
+      } catch (error) {
+        await this.erase(job).catch((failure: unknown) => this.warnOfLeftover(failure));
+        throw error;
+      }
+      job.reservedBytes = reserveBytes;
+    });
+  }
+
+  private async erase(job: JobFolder): Promise<void> {
+    try {
+      await job.erase();
+    } catch (error) {
+      if (!job.isErased) throw error;
+      this.warnOfLeftover(error);
+    }
+  }
+
+  /** For the client without a path, for the log with it. Any other error is as it was. */
+  private refuse(error: unknown): unknown {
+    const reason = refusalOf(error);
+    if (!(reason instanceof StorageRefusal)) return error;
+    this.logger.warn(`a job was not stored in ${this.path}: ${reason.forLog}`);
+    return reason.toServiceError();
+  }
+
+  private warnOfLeftover(error: unknown): void {
+    this.logger.warn(`a leftover cannot be removed: ${error instanceof Error ? error.message : String(error)}`);
+  }
+
+  private assertOpen(): void {
+    if (!this.isOpen) throw new Error('the job store is not open');
+  }
+
+  private find(jobId: string): JobFolder {
+    this.assertOpen();
+    const job = this.jobs.get(jobId);
+    if (!job) throw notFound();
+    return job;
+  }
+}
+
+function recordFile(record: JobRecord, reservedBytes: number): FileContent {
+  return { name: recordName, bytes: encodeRecord(record, reservedBytes) };
+}

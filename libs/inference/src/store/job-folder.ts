@@ -1,0 +1,111 @@
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { ServiceError } from '../service.error.js';
+import { readWhole, replaceFiles, type FileContent } from './durable-file.js';
+import { isInput, temporarySuffix } from './job-files.js';
+
+/** One job's files: what they take, and whose turn it is to change them. */
+export class JobFolder {
+  /** Kept free for what is still to come. */
+  reservedBytes = 0;
+  private readonly sizes: Map<string, number>;
+  /** The folder's own name and the inputs outlive a power cut. */
+  private onDisk = false;
+  private erased = false;
+  private lastTurn: Promise<void> = Promise.resolve();
+
+  constructor(
+    readonly path: string,
+    private readonly onSync: (ms: number) => void,
+    sizes: Iterable<[name: string, bytes: number]> = [],
+  ) {
+    this.sizes = new Map(sizes);
+  }
+
+  /** Of the files. */
+  get bytes(): number {
+    let sum = 0;
+    for (const size of this.sizes.values()) sum += size;
+    return sum;
+  }
+
+  names(): string[] {
+    return [...this.sizes.keys()];
+  }
+
+  /** Runs `change` when every earlier one has ended, so that two never cross. */
+  async inTurn(change: () => Promise<void>): Promise<void> {
+    const turn = this.lastTurn.then(change);
+    this.lastTurn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** Every change has ended. */
+  async idle(): Promise<void> {
+    await this.lastTurn;
+  }
+
+  async make(): Promise<void> {
+    await mkdir(this.path, { mode: 0o700 });
+  }
+
+  /**
+   * Writes files in the given order; the last is to be the one that tells of the others.
+   *
+   * Durable takes two waits. First the contents: a name must never come back after a power cut without them. With them, once a job, its
+   * folder's own name in the parent; and inputs that were written without waiting. Then the names in the folder, which the renames made.
+   * Not waited for: removed files, which the next start removes again, and previews, which are only there to be looked at.
+   */
+  async put(files: readonly FileContent[], durable: boolean): Promise<void> {
+    if (this.erased) throw notFound();
+    const before = this.onDisk
+      ? []
+      : [
+          dirname(this.path),
+          ...this.names()
+            .filter(isInput)
+            .map((name) => join(this.path, name)),
+        ];
+    await replaceFiles(this.path, files, durable ? { before, onSync: this.onSync } : null);
+    for (const { name, bytes } of files) this.sizes.set(name, bytes.length);
+    if (durable) this.onDisk = true;
+  }
+
+  /** @throws ServiceError NOT_FOUND */
+  async read(name: string, maxBytes?: number): Promise<Buffer> {
+    if (!this.sizes.has(name)) throw notFound();
+    try {
+      return await readWhole(join(this.path, name), maxBytes);
+    } catch (error) {
+      throw this.erased ? notFound() : error;
+    }
+  }
+
+  async drop(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      await rm(join(this.path, name), { force: true });
+      this.sizes.delete(name);
+    }
+  }
+
+  /**
+   * Away under another name first: a folder half removed never looks like a job. Not waited for: an ended job that a power cut brings
+   * back is removed again.
+   */
+  async erase(): Promise<void> {
+    if (this.erased) return;
+    const leaving = this.path + temporarySuffix;
+    await rename(this.path, leaving);
+    this.erased = true;
+    await rm(leaving, { recursive: true, force: true });
+  }
+
+  /** It is no job any more, whatever may be left of it. */
+  get isErased(): boolean {
+    return this.erased;
+  }
+}
+
+export function notFound(): ServiceError {
+  return new ServiceError('NOT_FOUND', 'there is no such job, or not this file of it');
+}

@@ -1,0 +1,44 @@
+import type { Logger } from '@nestjs/common';
+import { chmod, mkdir, readdir, realpath, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { syncAll } from './durable-file.js';
+import { corruptName, isJobId, isRemovedJob, lockName } from './job-files.js';
+
+/**
+ * Makes the folder, with the ones above it, for this user alone; answers its real path.
+ *
+ * One that is there is closed to others only when it belongs to this user and holds nothing but jobs: nobody wants their /tmp closed by
+ * a wrong setting. Else a line in the log tells of it. The jobs' own folders and files are closed in any case.
+ */
+export async function prepareDirectory(directory: string, logger: Logger): Promise<string> {
+  const made = await mkdir(directory, { recursive: true, mode: 0o700 });
+  const path = await realpath(directory);
+  if (made === undefined) await closeToOthers(path, logger);
+  // Once a folder: without it a power cut could take the whole folder away, and with it every job that was waited for.
+  else await syncAll(foldersBetween(dirname(resolve(made)), dirname(path)));
+  return path;
+}
+
+async function closeToOthers(path: string, logger: Logger): Promise<void> {
+  const { mode, uid } = await stat(path);
+  if ((mode & 0o077) === 0) return;
+  const openMode = (mode & 0o777).toString(8).padStart(4, '0');
+  const names = await readdir(path);
+  if (uid === process.getuid?.() && names.every(isOurs)) {
+    await chmod(path, 0o700);
+    logger.warn(`jobs.directory: ${path} was open to other users (mode ${openMode}), its mode is 0700 now`);
+  } else {
+    logger.warn(
+      `jobs.directory: ${path} is open to other users (mode ${openMode}), who can see when jobs come, but not what is in them`,
+    );
+  }
+}
+
+function isOurs(name: string): boolean {
+  return name === lockName || name === corruptName || isJobId(name) || isRemovedJob(name);
+}
+
+/** `top`, `bottom` and all between. */
+function foldersBetween(top: string, bottom: string): string[] {
+  return bottom.length > top.length ? [...foldersBetween(top, dirname(bottom)), bottom] : [top];
+}

@@ -1,0 +1,56 @@
+import { statfs } from 'node:fs/promises';
+import { ServiceError } from '../service.error.js';
+
+// Rounding to blocks, folders, records that grow with their events; and whatever else writes to this disk.
+const marginBytes = 8 * 1024 * 1024;
+
+const fullCodes: readonly unknown[] = ['ENOSPC', 'EDQUOT'];
+// The disk is broken, or the kernel has made it read-only because it is: no job can be stored, whoever sends it.
+const brokenCodes: readonly unknown[] = ['EIO', 'EROFS'];
+
+/** Why a job is not stored: one message for the client, with no path, one for the operator. */
+export class StorageRefusal extends Error {
+  override readonly name = 'StorageRefusal';
+
+  constructor(
+    message: string,
+    readonly forLog: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+
+  toServiceError(): ServiceError {
+    return new ServiceError('STORAGE_FULL', `the job was not accepted: ${this.message}`, { cause: this });
+  }
+}
+
+/** @throws StorageRefusal when the jobs would have more than they may */
+export function checkLimit(neededBytes: number, usedBytes: number, maxBytes: number): void {
+  if (usedBytes + neededBytes <= maxBytes) return;
+  const message =
+    `it needs ${neededBytes} bytes with its results, and of the ${maxBytes} that all jobs together may have (jobs.maxBytes) ` +
+    `${usedBytes} are taken`;
+  throw new StorageRefusal(message, message);
+}
+
+/** @throws StorageRefusal when the disk cannot hold all that is promised */
+export async function checkFreeSpace(folder: string, promisedBytes: number): Promise<void> {
+  const { bavail, blocks, bsize } = await statfs(folder);
+  const freeBytes = bavail * bsize;
+  // Some network and user-space file systems tell nothing: all zero.
+  if (blocks === 0 || freeBytes >= promisedBytes + marginBytes) return;
+  throw new StorageRefusal(
+    "the server's disk has too little free space",
+    `${freeBytes} bytes are free on the disk, ${promisedBytes} are promised to jobs, and ${marginBytes} stay free`,
+  );
+}
+
+/** A refusal when the disk is to blame, else the error itself. */
+export function refusalOf(error: unknown): unknown {
+  if (!(error instanceof Error) || !('code' in error)) return error;
+  if (fullCodes.includes(error.code)) return new StorageRefusal("the server's disk is full", error.message, { cause: error });
+  if (brokenCodes.includes(error.code))
+    return new StorageRefusal("the server's disk takes no files", error.message, { cause: error });
+  return error;
+}
