@@ -184,6 +184,9 @@ engine::GenerateRequest to_generate_request(const Napi::Value& value) {
   if (const Napi::Value strength = object.Get("strength"); !is_absent(strength)) {
     request.strength = to_number(strength, "strength");
   }
+  if (const Napi::Value previews = object.Get("previews"); !is_absent(previews)) {
+    request.previews = to_count(previews, "previews");
+  }
   return request;
 }
 
@@ -225,6 +228,15 @@ Napi::Value to_value(Napi::Env env, const engine::Progress& progress) {
   value["image"] = progress.image;
   value["step"] = progress.step;
   value["total"] = progress.total;
+  return value;
+}
+
+Napi::Value to_value(Napi::Env env, engine::Preview&& preview) {
+  Napi::Object value = Napi::Object::New(env);
+  value["image"] = preview.image;
+  value["index"] = preview.index;
+  value["step"] = preview.step;
+  value["picture"] = image_value(env, std::move(preview.picture));
   return value;
 }
 

@@ -22,6 +22,7 @@ Napi::Value to_value(Napi::Env env, const engine::BuildInfo& build);
 Napi::Value to_value(Napi::Env env, const engine::DeviceStats& stats);
 Napi::Value to_value(Napi::Env env, const engine::Progress& progress);
 // Pixels change hands without a copy.
+Napi::Value to_value(Napi::Env env, engine::Preview&& preview);
 Napi::Value to_value(Napi::Env env, engine::GenerateResult&& result);
 // An Error with `code`.
 Napi::Value to_value(Napi::Env env, const errors::EngineError& error);

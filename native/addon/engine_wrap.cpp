@@ -54,6 +54,25 @@ Napi::Function no_events(Napi::Env env) {
   return Napi::Function::New(env, [](const Napi::CallbackInfo&) {});
 }
 
+engine::Events events_to(JobChannel& channel) {
+  return {
+      .on_progress =
+          [&channel](const engine::Progress& progress) {
+            channel.send_unless_late([progress](Napi::Env env, Napi::Function on_event) {
+              on_event.Call({to_value(env, progress)});
+            });
+          },
+      .on_preview =
+          [&channel](engine::Preview&& preview) {
+            // A delivery can be copied, and pixels should not be.
+            const auto held = std::make_shared<engine::Preview>(std::move(preview));
+            channel.send([held](Napi::Env env, Napi::Function on_event) {
+              on_event.Call({to_value(env, std::move(*held))});
+            });
+          },
+  };
+}
+
 std::shared_ptr<engine::CancelToken> begin_job(Session& session, const std::string& id) {
   if (session.jobs.contains(id)) {
     throw EngineError(ErrorCode::InvalidArgument, "jobId: " + id + " is running already");
@@ -133,12 +152,7 @@ Napi::Value EngineWrap::generate(const Napi::CallbackInfo& info) {
         [session = session_, request = std::move(request), token](JobChannel& channel) {
           if (token->cancelled())
             throw EngineError(ErrorCode::Cancelled, "cancelled before it began");
-          const auto on_progress = [&channel](const engine::Progress& progress) {
-            channel.send_unless_late([progress](Napi::Env env, Napi::Function on_event) {
-              on_event.Call({to_value(env, progress)});
-            });
-          };
-          return session->engine.generate(request, on_progress, *token);
+          return session->engine.generate(request, events_to(channel), *token);
         },
         [](Napi::Env env, engine::GenerateResult&& result) {
           return to_value(env, std::move(result));

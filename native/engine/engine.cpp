@@ -183,11 +183,11 @@ ModelInfo Engine::load(const std::string& folder, const LoadOptions& options) {
   });
 }
 
-GenerateResult Engine::generate(const GenerateRequest& request, const OnProgress& on_progress,
+GenerateResult Engine::generate(const GenerateRequest& request, const Events& events,
                                 const CancelToken& cancel) {
   if (!loaded_) throw EngineError(ErrorCode::EngineUnavailable, "no model is loaded");
   return translated(loaded_->device,
-                    [&] { return loaded_->pipeline.generate(request, on_progress, cancel); });
+                    [&] { return loaded_->pipeline.generate(request, events, cancel); });
 }
 
 DeviceStats Engine::stats() const {

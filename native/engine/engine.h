@@ -11,9 +11,10 @@
 namespace qwen::engine {
 
 using pipeline::CancelToken;
+using pipeline::Events;
 using pipeline::GenerateRequest;
 using pipeline::GenerateResult;
-using pipeline::OnProgress;
+using pipeline::Preview;
 using pipeline::Progress;
 using pipeline::RawImage;
 using pipeline::Stage;
@@ -69,7 +70,7 @@ class Engine final {
   // Replaces a loaded model. InvalidModel names the file; EngineUnavailable: no such device.
   ModelInfo load(const std::string& folder, const LoadOptions& options);
   // After OutOfMemory, as after every other error, the engine goes on working.
-  GenerateResult generate(const GenerateRequest& request, const OnProgress& on_progress,
+  GenerateResult generate(const GenerateRequest& request, const Events& events,
                           const CancelToken& cancel);
   DeviceStats stats() const;
   void unload();

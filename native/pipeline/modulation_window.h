@@ -13,16 +13,16 @@ namespace qwen::pipeline {
 class ModulationWindow final {
  public:
   // timesteps [N] in 0..1, in the model's dtype
-  ModulationWindow(const models::qwen_image::Transformer& transformer, at::Tensor timesteps)
-      : transformer_(transformer), timesteps_(std::move(timesteps)) {}
+  explicit ModulationWindow(at::Tensor timesteps) : timesteps_(std::move(timesteps)) {}
 
   // The window that holds `step`; its row is row_of(step). Valid until the next call.
-  const models::qwen_image::ScheduleModulation& of(int64_t step) {
+  const models::qwen_image::ScheduleModulation& of(
+      int64_t step, const models::qwen_image::Transformer& transformer) {
     const int64_t begin = step / kSteps * kSteps;
     if (!rows_ || begin != begin_) {
       rows_.reset();  // before the next window is made, so that only one is held
       const int64_t length = std::min(kSteps, timesteps_.size(0) - begin);
-      rows_ = transformer_.modulate(timesteps_.narrow(0, begin, length));
+      rows_ = transformer.modulate(timesteps_.narrow(0, begin, length));
       begin_ = begin;
     }
     return *rows_;
@@ -31,7 +31,6 @@ class ModulationWindow final {
 
  private:
   static constexpr int64_t kSteps = 64;  // 50 steps, the released models' default, are one window
-  const models::qwen_image::Transformer& transformer_;
   const at::Tensor timesteps_;
   int64_t begin_ = 0;
   std::optional<models::qwen_image::ScheduleModulation> rows_;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 #include "errors/error.h"
 #include "pipeline/guidance.h"
@@ -12,6 +11,7 @@
 #include "pipeline/latents.h"
 #include "pipeline/load.h"
 #include "pipeline/modulation_window.h"
+#include "pipeline/preview.h"
 #include "pipeline/watch.h"
 
 namespace qwen::pipeline {
@@ -24,39 +24,29 @@ using models::qwen_image::TokenGrid;
 
 // Above this many output pixels `auto` tiles the VAE: the released models' sizes stay in one piece.
 constexpr int64_t kAutoTilingPixels = 2'097'152;
-// Native bounds against what would exhaust the process; the service's own limits are tighter.
-constexpr int64_t kMaxSide = 16'384;
-constexpr int64_t kMaxSteps = 10'000;
-constexpr int64_t kMaxImages = 64;
-constexpr int64_t kMaxRopePositions = 4096;  // the reference's rotary table ends there
+constexpr models::vae::Tiling kTiling;
 
 double ms_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
       .count();
 }
 
-void require(bool holds, const std::string& message) {
-  if (!holds) throw EngineError(ErrorCode::InvalidArgument, message);
-}
-
 }  // namespace
 
 struct Pipeline::Run {
   const GenerateRequest& request;
-  const OnProgress& on_progress;
+  const Events& events;
   const CancelToken& cancel;
-
   const Observer& observer;
 
-  Run(const GenerateRequest& request, const OnProgress& on_progress, const CancelToken& cancel,
+  Run(const GenerateRequest& request, const Events& events, const CancelToken& cancel,
       const Observer& observer)
-      : request(request), on_progress(on_progress), cancel(cancel), observer(observer) {}
+      : request(request), events(events), cancel(cancel), observer(observer) {}
 
   TokenGrid grid{1, 0, 0};
   Schedule schedule;
   int64_t first_step = 0;
   bool guided = false;
-  std::optional<models::vae::Tiling> tiling;
 
   std::vector<at::Tensor> texts;  // [T, D]: prompt, then negative prompt when guided
   std::optional<models::vae::Posterior> picture;  // image-to-image: the encoded input
@@ -71,7 +61,7 @@ struct Pipeline::Run {
     if (observer) observer(name, value);
   }
   void report(Stage stage, int64_t image, int64_t step) const {
-    if (on_progress) on_progress({stage, image, step, steps()});
+    if (events.on_progress) events.on_progress({stage, image, step, steps()});
   }
 };
 
@@ -112,59 +102,23 @@ bool Pipeline::tiles_vae(int64_t width, int64_t height) const {
   return false;
 }
 
-void Pipeline::check(const GenerateRequest& r) const {
-  const auto side = [&](const char* name, int64_t value) {
-    require(value > 0 && value <= kMaxSide && value % size_multiple() == 0,
-            std::string(name) + " must be a multiple of " + std::to_string(size_multiple()) +
-                " up to " + std::to_string(kMaxSide) + ", got " + std::to_string(value));
-  };
-  side("width", r.width);
-  side("height", r.height);
-  require(r.num_inference_steps >= min_steps() && r.num_inference_steps <= kMaxSteps,
-          "num_inference_steps must be from " + std::to_string(min_steps()) + " to " +
-              std::to_string(kMaxSteps) + ", got " + std::to_string(r.num_inference_steps));
-  require(r.num_images >= 1 && r.num_images <= kMaxImages,
-          "num_images must be from 1 to " + std::to_string(kMaxImages) + ", got " +
-              std::to_string(r.num_images));
-  require(r.max_sequence_length >= 1, "max_sequence_length must be at least 1");
-  require(std::isfinite(r.true_cfg_scale), "true_cfg_scale must be finite");
-  const auto longest =
-      std::max(r.prompt_ids.size(), r.negative_prompt_ids ? r.negative_prompt_ids->size() : 0);
-  const auto shortest = std::min(r.prompt_ids.size(),
-                                 r.negative_prompt_ids ? r.negative_prompt_ids->size() : longest);
-  require(r.drop_index >= 0 && static_cast<int64_t>(shortest) > r.drop_index,
-          "the prompt's tokens must go beyond the template's prefix");
-  const int64_t offset = std::max(r.width, r.height) / size_multiple() / 2;
-  const int64_t kept =
-      std::min(static_cast<int64_t>(longest) - r.drop_index, r.max_sequence_length);
-  require(offset + kept <= kMaxRopePositions, "the prompt is too long for this size");
-  if (r.image) {
-    const RawImage& image = *r.image;
-    require(image.channels == 3 && image.width > 0 && image.height > 0 &&
-                image.data.size() == static_cast<size_t>(image.width * image.height * 3),
-            "image must be width x height x 3 bytes");
-    require(r.strength > 0 && r.strength <= 1, "strength must be above 0 and at most 1");
-  }
-}
-
-GenerateResult Pipeline::generate(const GenerateRequest& request, const OnProgress& on_progress,
+GenerateResult Pipeline::generate(const GenerateRequest& request, const Events& events,
                                   const CancelToken& cancel, const Observer& observer) {
   check(request);
   const auto start = std::chrono::steady_clock::now();
-  Run run(request, on_progress, cancel, observer);
+  Run run(request, events, cancel, observer);
   run.grid = {1, request.height / size_multiple(), request.width / size_multiple()};
   run.schedule = scheduler_.schedule(request.num_inference_steps, run.grid.tokens());
   run.first_step = request.image ? first_step(request.num_inference_steps, request.strength) : 0;
   run.guided = request.negative_prompt_ids && request.true_cfg_scale > 1;
-  if (tiles_vae(request.width, request.height)) run.tiling.emplace();
-  run.result.vae_tiled = run.tiling.has_value();
+  run.result.vae_tiled = tiles_vae(request.width, request.height);
 
   // Stage by stage over all images, so that sequential residency loads each model once.
   encode_prompts(run);
   if (request.image) encode_image(run);
   run.result.timings.encode_ms = ms_since(start);
   denoise(run);
-  decode(run);
+  decode_pictures(run);
   run.result.timings.total_ms = ms_since(start);
   return std::move(run.result);
 }
@@ -192,7 +146,7 @@ void Pipeline::encode_image(Run& run) {
   const at::Tensor pixels =
       to_tensor(resize_lanczos(*run.request.image, run.request.width, run.request.height));
   run.picture = vae->encode(pixels.to(at::TensorOptions(options_.device).dtype(options_.dtype)),
-                            run.tiling ? &*run.tiling : nullptr, [&] { run.poll(); });
+                            run.result.vae_tiled ? &kTiling : nullptr, [&] { run.poll(); });
   FiniteWatch watch("encode");
   watch.look(run.picture->mean);
   watch.look(run.picture->deviation());
@@ -222,7 +176,7 @@ at::Tensor Pipeline::start_latents(const Run& run, int64_t image) const {
 
 void Pipeline::denoise(Run& run) {
   const auto start = std::chrono::steady_clock::now();
-  const auto transformer = transformer_.lease();
+  auto transformer = transformer_.lease();
   const at::Device device = options_.device;
   const int64_t steps = run.steps();
 
@@ -233,10 +187,10 @@ void Pipeline::denoise(Run& run) {
         .to(device);
   };
   // The timestep is rounded to the model's dtype before it is divided, as the pipelines do.
-  ModulationWindow modulation(*transformer,
-                              tail(run.schedule.timesteps, 0).to(options_.dtype) / 1000);
+  ModulationWindow modulation(tail(run.schedule.timesteps, 0).to(options_.dtype) / 1000);
   const at::Tensor sigmas = tail(run.schedule.sigmas, 1);
   const at::Tensor deltas = sigmas.narrow(0, 1, steps) - sigmas.narrow(0, 0, steps);
+  const std::vector<int64_t> shown = preview_steps(steps, run.request.previews);
   models::qwen_image::AfterBlock between_blocks;
   if (device.is_cpu()) between_blocks = [&](int64_t, const auto&) { run.poll(); };
 
@@ -245,44 +199,71 @@ void Pipeline::denoise(Run& run) {
     run.observe("start", latents);
     FiniteWatch watch("denoise");
     StepPacer pacer(device);
+    int64_t reported = 0;
+    const auto report = [&](int64_t done) {
+      if (done > reported) run.report(Stage::Denoise, image, done);
+      reported = std::max(reported, done);
+    };
     for (int64_t step = 0; step < steps; ++step) {
       run.poll();
-      const at::Tensor prediction = (*transformer)(latents, conditioning, modulation.of(step),
-                                                   ModulationWindow::row_of(step), between_blocks);
+      const at::Tensor prediction =
+          (*transformer)(latents, conditioning, modulation.of(step, *transformer),
+                         ModulationWindow::row_of(step), between_blocks);
       const at::Tensor velocity =
           run.guided ? guide(prediction, run.request.true_cfg_scale) : prediction.select(0, 0);
       // dt is a 0-dim tensor: the product is rounded to the model's dtype, the sum is float32.
       latents = (latents.to(at::kFloat) + deltas.select(0, step) * velocity).to(options_.dtype);
       run.observe("step", latents);
       watch.look(latents);
-      const int64_t done = pacer.issued();
-      if (done > 0) run.report(Stage::Denoise, image, done);
+      report(pacer.issued());
+      const auto due = std::find(shown.begin(), shown.end(), step + 1);
+      if (due == shown.end()) continue;
+      pacer.finish();
+      report(step + 1);
+      const at::Tensor clean = predict_clean(latents, velocity, sigmas.select(0, step + 1));
+      transformer.step_aside([&] { show(run, {image, due - shown.begin(), step + 1, {}}, clean); });
     }
     pacer.finish();
     watch.check();
-    if (!device.is_cpu()) run.report(Stage::Denoise, image, steps);
+    report(steps);
     run.latents.push_back(latents);
   }
-  run.result.timings.denoise_ms = ms_since(start);
+  run.result.timings.denoise_ms = ms_since(start) - run.result.timings.decode_ms;
 }
 
-void Pipeline::decode(Run& run) {
+void Pipeline::show(Run& run, Preview preview, const at::Tensor& clean) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto vae = vae_.lease();
+  preview.picture = decode(run, *vae, halve(unpack(clean, run.grid.rows, run.grid.columns)));
+  run.poll();
+  if (run.events.on_preview) run.events.on_preview(std::move(preview));
+  run.result.timings.decode_ms += ms_since(start);
+}
+
+void Pipeline::decode_pictures(Run& run) {
   const auto start = std::chrono::steady_clock::now();
   run.poll();
   const auto vae = vae_.lease();
   for (int64_t image = 0; image < run.request.num_images; ++image) {
     const at::Tensor latents = unpack(run.latents[image], run.grid.rows, run.grid.columns);
-    const at::Tensor decoded =
-        vae->decode(models::vae::denormalize(latents, vae_config_),
-                    run.tiling ? &*run.tiling : nullptr, [&] { run.poll(); });
-    run.observe("decoded", decoded);
-    FiniteWatch watch("decode");
-    watch.look(decoded);
-    watch.check();
-    run.result.images.push_back(to_raw_image(decoded));
+    run.result.images.push_back(decode(run, *vae, latents));
     run.report(Stage::Decode, image, run.steps());
   }
-  run.result.timings.decode_ms = ms_since(start);
+  run.result.timings.decode_ms += ms_since(start);
+}
+
+RawImage Pipeline::decode(const Run& run, const models::vae::Autoencoder& vae,
+                          const at::Tensor& latents) const {
+  run.poll();
+  const int64_t ratio = vae_config_.spatial_ratio();
+  const bool tiled = tiles_vae(latents.size(3) * ratio, latents.size(2) * ratio);
+  const at::Tensor decoded = vae.decode(models::vae::denormalize(latents, vae_config_),
+                                        tiled ? &kTiling : nullptr, [&] { run.poll(); });
+  run.observe("decoded", decoded);
+  FiniteWatch watch("decode");
+  watch.look(decoded);
+  watch.check();
+  return to_raw_image(decoded);
 }
 
 }  // namespace qwen::pipeline

@@ -27,7 +27,7 @@ struct PipelineOptions {
 };
 
 // Sees intermediate tensors of a run, for tests and tools: "image_latents" and "start" [S, C]
-// packed, "step" [S, C] after each step, "decoded" [1, 3, H, W]. Off by default.
+// packed, "step" [S, C] after each step, "decoded" [1, 3, H, W], of previews too. Off by default.
 using Observer = std::function<void(std::string_view name, const at::Tensor& value)>;
 
 // The models of a diffusers-layout folder and the one denoising loop of the family: prompts are
@@ -40,7 +40,7 @@ class Pipeline final {
 
   // Throws EngineError: InvalidArgument, Cancelled, NumericalFailure; InvalidModel where models are
   // loaded in turn. Other exceptions come from libtorch.
-  GenerateResult generate(const GenerateRequest& request, const OnProgress& on_progress,
+  GenerateResult generate(const GenerateRequest& request, const Events& events,
                           const CancelToken& cancel, const Observer& observer = {});
 
   int64_t size_multiple() const { return 2 * vae_config_.spatial_ratio(); }
@@ -55,7 +55,12 @@ class Pipeline final {
   void encode_prompts(Run& run);
   void encode_image(Run& run);
   void denoise(Run& run);
-  void decode(Run& run);
+  void decode_pictures(Run& run);
+  // Sends `preview` on its way with the picture of the packed latents `clean` [S, C].
+  void show(Run& run, Preview preview, const at::Tensor& clean);
+  // latents [1, C, h, w]
+  RawImage decode(const Run& run, const models::vae::Autoencoder& vae,
+                  const at::Tensor& latents) const;
   at::Tensor start_latents(const Run& run, int64_t image) const;
   void check(const GenerateRequest& request) const;
 

@@ -32,6 +32,7 @@ struct GenerateRequest {
   int64_t num_images = 1;
   std::optional<RawImage> image;  // image-to-image: RGB, any size
   double strength = 1.0;          // image-to-image: 0 < strength <= 1
+  int64_t previews = 0;           // of each image, while it is denoised; fewer when steps are few
 };
 
 enum class Stage { Encode, Denoise, Decode };
@@ -43,13 +44,25 @@ struct Progress {
   int64_t total = 0;  // steps that are really run
 };
 
-using OnProgress = std::function<void(const Progress&)>;
+// A picture on its way: what its latents point at after `step` steps.
+struct Preview {
+  int64_t image = 0;  // index in the request
+  int64_t index = 0;  // of the previews of this image
+  int64_t step = 0;   // steps done
+  RawImage picture;   // half the side of the picture that was asked for
+};
+
+// Calls upward during a run, on its own thread, in the order of what happens. Either may be empty.
+struct Events {
+  std::function<void(const Progress&)> on_progress = {};
+  std::function<void(Preview&&)> on_preview = {};
+};
 
 // Wall-clock milliseconds over all images of a request.
 struct Timings {
   double encode_ms = 0;
-  double denoise_ms = 0;
-  double decode_ms = 0;
+  double denoise_ms = 0;  // without the previews that interrupt it
+  double decode_ms = 0;   // of previews and pictures
   double total_ms = 0;
 };
 

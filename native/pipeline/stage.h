@@ -27,6 +27,14 @@ class StageModel final {
     }
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
+    // Runs `work`, which may ask for other models: where they take turns, this one is freed before
+    // it and built again after it.
+    template <typename Work>
+    void step_aside(const Work& work) {
+      if (!stage_.resident_) stage_.model_.reset();
+      work();
+      if (!stage_.model_) stage_.model_ = stage_.build_();
+    }
     const Model& operator*() const { return *stage_.model_; }
     const Model* operator->() const { return stage_.model_.get(); }
 

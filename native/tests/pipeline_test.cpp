@@ -85,13 +85,13 @@ TEST_F(PipelineTest, ReportsEveryStepThatIsRun) {
   r.image = RawImage{64, 48, 3, std::vector<uint8_t>(64 * 48 * 3, 200)};
   r.strength = 0.3;
   std::vector<int64_t> steps;
-  pipeline.generate(
-      r,
-      [&](const Progress& p) {
-        EXPECT_EQ(p.total, 3);
-        if (p.stage == Stage::Denoise) steps.push_back(p.step);
-      },
-      never_);
+  pipeline.generate(r,
+                    {.on_progress =
+                         [&](const Progress& p) {
+                           EXPECT_EQ(p.total, 3);
+                           if (p.stage == Stage::Denoise) steps.push_back(p.step);
+                         }},
+                    never_);
   EXPECT_EQ(steps, (std::vector<int64_t>{1, 2, 3}));
 }
 
@@ -100,9 +100,9 @@ TEST_F(PipelineTest, LongSchedulesGoThroughSeveralWindowsOfModulation) {
   const auto transformer = load_transformer(folder_, at::kFloat, at::kCPU);
   const at::Tensor timesteps = at::linspace(1, 0.01, 130, at::TensorOptions(at::kFloat));
   const auto all = transformer->modulate(timesteps);
-  ModulationWindow window(*transformer, timesteps);
+  ModulationWindow window(timesteps);
   for (const int64_t step : {0, 63, 64, 127, 128, 129, 5}) {
-    const auto& rows = window.of(step);
+    const auto& rows = window.of(step, *transformer);
     const int64_t row = ModulationWindow::row_of(step);
     EXPECT_TRUE(
         rows.blocks[0].img.select(0, row).allclose(all.blocks[0].img.select(0, step), 1e-5, 1e-5))
@@ -119,13 +119,13 @@ TEST_F(PipelineTest, CancelEndsTheRunAtTheNextStep) {
   CancelToken cancel;
   int64_t last = 0;
   expect_error(ErrorCode::Cancelled, {}, [&] {
-    pipeline.generate(
-        r,
-        [&](const Progress& p) {
-          last = p.step;
-          if (p.stage == Stage::Denoise && p.step == 2) cancel.cancel();
-        },
-        cancel);
+    pipeline.generate(r,
+                      {.on_progress =
+                           [&](const Progress& p) {
+                             last = p.step;
+                             if (p.stage == Stage::Denoise && p.step == 2) cancel.cancel();
+                           }},
+                      cancel);
   });
   EXPECT_EQ(last, 2);
 }
@@ -139,12 +139,12 @@ TEST_F(PipelineTest, SequentialResidencyWorksOnAfterACancel) {
     GenerateRequest r = request();
     r.num_images = 2;
     expect_error(ErrorCode::Cancelled, {}, [&] {
-      sequential.generate(
-          r,
-          [&](const Progress& p) {
-            if (p.stage == stage) cancel.cancel();
-          },
-          cancel);
+      sequential.generate(r,
+                          {.on_progress =
+                               [&](const Progress& p) {
+                                 if (p.stage == stage) cancel.cancel();
+                               }},
+                          cancel);
     });
     EXPECT_EQ(sequential.generate(request(), {}, never_).images[0].data, before.images[0].data);
   }
@@ -220,6 +220,8 @@ TEST_F(PipelineTest, RefusesWhatWouldExhaustOrCorrupt) {
          [](auto& r) { r.num_inference_steps = 1; });  // shift_terminal is set
   refuse("num_inference_steps", [](auto& r) { r.num_inference_steps = 1 << 20; });
   refuse("num_images", [](auto& r) { r.num_images = 0; });
+  refuse("previews", [](auto& r) { r.previews = 4; });
+  refuse("previews", [](auto& r) { r.previews = -1; });
   refuse("max_sequence_length", [](auto& r) { r.max_sequence_length = 0; });
   refuse("true_cfg_scale",
          [](auto& r) { r.true_cfg_scale = std::numeric_limits<double>::quiet_NaN(); });

@@ -100,13 +100,13 @@ void check_cancel(engine::Engine& engine) {
   engine::CancelToken cancel;
   int64_t last = 0;
   const std::string code = code_of([&] {
-    engine.generate(
-        request,
-        [&](const engine::Progress& p) {
-          last = p.step;
-          if (p.step == 3) cancel.cancel();
-        },
-        cancel);
+    engine.generate(request,
+                    {.on_progress =
+                         [&](const engine::Progress& p) {
+                           last = p.step;
+                           if (p.step == 3) cancel.cancel();
+                         }},
+                    cancel);
   });
   report(code == "CANCELLED" && last <= 5,
          "cancel at step 3 ended at step " + std::to_string(last) + ": " + code);

@@ -5,7 +5,9 @@ import {
   type LoadOptions,
   type NativeEngine,
   type NativeRequest,
+  type Preview,
   type Progress,
+  type RawImage,
 } from '@app/engine';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -44,8 +46,18 @@ function request(change: Partial<NativeRequest> = {}): NativeRequest {
 /** Long enough to be cancelled in mid-run. */
 const long = () => request({ numInferenceSteps: 200 });
 const ignore = () => undefined;
+const progressInto = (seen: Progress[]) => (event: Progress | Preview) => {
+  if ('stage' in event) seen.push(event);
+};
 const failure = (code: string, message = '') =>
   expect.objectContaining({ code, message: expect.stringContaining(message) }) as Error;
+
+/** Left and right half of each row. */
+function meansOfHalves({ width, data }: RawImage): { left: number; right: number } {
+  const sums = { left: 0, right: 0 };
+  data.forEach((value, i) => (sums[Math.floor(i / 3) % width < width / 2 ? 'left' : 'right'] += value));
+  return { left: (2 * sums.left) / data.length, right: (2 * sums.right) / data.length };
+}
 
 describe('buildInfo', () => {
   it('tells the version of libtorch', () => {
@@ -126,7 +138,8 @@ describe('an engine with the demo model', () => {
 
   it('draws the pixels that were asked for, and the same ones again', async () => {
     const progress: Progress[] = [];
-    const first = await engine.generate('a', request({ width: 64, height: 48, numImages: 2 }), (event) => progress.push(event));
+    const follow = progressInto(progress);
+    const first = await engine.generate('a', request({ width: 64, height: 48, numImages: 2 }), follow);
     expect(first.images.map(({ width, height, channels, data }) => [width, height, channels, data.length])).toEqual([
       [64, 48, 3, 64 * 48 * 3],
       [64, 48, 3, 64 * 48 * 3],
@@ -152,12 +165,69 @@ describe('an engine with the demo model', () => {
     expect(zeroth).not.toEqual(second);
   });
 
+  it('shows what is coming, in order with the steps, and draws the same', async () => {
+    const asked = request({ width: 64, height: 48, numInferenceSteps: 4, numImages: 2 });
+    const seen: string[] = [];
+    const previews: Preview[] = [];
+    const result = await engine.generate('a', { ...asked, previews: 2 }, (event) => {
+      if ('picture' in event) {
+        previews.push(event);
+        seen.push(`preview ${event.image}.${event.index} after ${event.step}`);
+      } else if (event.stage === 'denoise') seen.push(`step ${event.image}.${event.step}`);
+    });
+    expect(seen).toEqual(
+      [0, 1].flatMap((image) => [
+        `step ${image}.1`,
+        `preview ${image}.0 after 1`,
+        `step ${image}.2`,
+        `step ${image}.3`,
+        `preview ${image}.1 after 3`,
+        `step ${image}.4`,
+      ]),
+    );
+    for (const { picture } of previews) {
+      expect(picture).toMatchObject({ width: 32, height: 24, channels: 3 });
+      expect(picture.data.length).toBe(32 * 24 * 3);
+      expect(new Set(picture.data).size).toBeGreaterThan(10);
+    }
+    const plain = await engine.generate('b', asked, ignore);
+    expect(result.images.map(({ data }) => Buffer.from(data))).toEqual(plain.images.map(({ data }) => Buffer.from(data)));
+  });
+
+  it('shows the picture that it draws', async () => {
+    const data = Uint8Array.from({ length: 64 * 64 * 3 }, (_, i) => (Math.floor(i / 3) % 64 < 32 ? 250 : 5));
+    const start = { image: { width: 64, height: 64, channels: 3 as const, data }, strength: 0.15, trueCfgScale: 1 };
+    const shown: RawImage[] = [];
+    const { images } = await engine.generate('a', request({ ...start, numInferenceSteps: 20, previews: 2 }), (event) => {
+      if ('picture' in event) shown.push(event.picture);
+    });
+    expect(shown).toHaveLength(2);
+    for (const picture of [...shown, ...images]) {
+      const { left, right } = meansOfHalves(picture);
+      expect(left).toBeGreaterThan(right + 50);
+    }
+  });
+
+  it('loses no preview to a JavaScript thread that is late', async () => {
+    const seen: string[] = [];
+    let ended = false;
+    const job = engine.generate('a', request({ width: 32, height: 32, numInferenceSteps: 80, previews: 3 }), (event) => {
+      if ('picture' in event) seen.push(`preview ${event.step}`);
+    });
+    void job.then(() => (ended = true));
+    // As long as this thread works, nothing is delivered: more than the channel keeps of progress has to wait.
+    const until = Date.now() + 3000;
+    while (Date.now() < until) engine.stats();
+    expect(ended).toBe(false);
+    await job;
+    expect(seen).toEqual(['preview 20', 'preview 40', 'preview 60']);
+  });
+
   it('starts from a picture', async () => {
     const image = { width: 20, height: 30, channels: 3 as const, data: new Uint8Array(20 * 30 * 3).fill(200) };
     const progress: Progress[] = [];
-    const { images } = await engine.generate('a', request({ image, strength: 0.5, numInferenceSteps: 4 }), (event) =>
-      progress.push(event),
-    );
+    const follow = progressInto(progress);
+    const { images } = await engine.generate('a', request({ image, strength: 0.5, numInferenceSteps: 4 }), follow);
     expect(images).toHaveLength(1);
     expect(progress.find(({ stage }) => stage === 'denoise')?.total).toBe(2);
   });
@@ -182,6 +252,8 @@ describe('an engine with the demo model', () => {
     ['image.data', { width: 2, height: 2, channels: 3, data: new Uint16Array(12) }],
     ['image.data', { width: 2 ** 40, height: 2 ** 40, channels: 3, data: new Uint8Array(12) }],
     ['strength', true],
+    ['previews', 1.5],
+    ['previews', '1'],
   ])('refuses %s = %p by its name', async (name, value) => {
     const change = { [name.split('.')[0] ?? name]: value };
     await expect(engine.generate('a', request(change), ignore)).rejects.toEqual(failure('INVALID_ARGUMENT', `${name}: expected`));
@@ -202,6 +274,7 @@ describe('an engine with the demo model', () => {
     ['no steps', { numInferenceSteps: 0 }],
     ['fewer tokens than are dropped', { promptIds: new Int32Array(10) }],
     ['no images', { numImages: 0 }],
+    ['four previews', { previews: 4 }],
   ])('refuses %s and goes on working', async (_, change) => {
     await expect(engine.generate('a', request(change), ignore)).rejects.toEqual(failure('INVALID_ARGUMENT'));
     await expect(engine.generate('b', request(), ignore)).resolves.toBeDefined();
@@ -223,8 +296,8 @@ describe('an engine with the demo model', () => {
   it('cancels a job in mid-run, and the next one works', async () => {
     let cancelled: boolean | null = null;
     let steps = 0;
-    const job = engine.generate('a', long(), ({ stage }) => {
-      if (stage !== 'denoise') return;
+    const job = engine.generate('a', long(), (event) => {
+      if (!('stage' in event) || event.stage !== 'denoise') return;
       steps += 1;
       cancelled ??= engine.cancel('a');
     });

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -36,7 +37,11 @@ export class Server {
     const port = args.includes('--port') ? [] : ['--port', '0'];
     // A spec may send more than the limit; the limit's own spec sets it.
     const limit = args.some((arg) => arg.startsWith('rateLimit.')) ? [] : ['--set', 'rateLimit.enabled=false'];
-    const fixed = [...port, ...limit, '--device', 'cpu', '--dtype', 'float32', '--set', 'model.threads=2'];
+    // One server a folder; a spec that restarts a server gives one of its own.
+    const ownJobs = args.some((arg) => arg.startsWith('jobs.directory='));
+    const jobs = ownJobs ? null : newJobsFolder();
+    const folder = jobs === null ? [] : ['--set', `jobs.directory=${jobs}`];
+    const fixed = [...port, ...limit, ...folder, '--device', 'cpu', '--dtype', 'float32', '--set', 'model.threads=2'];
     this.child = spawn(process.execPath, [mainPath, ...fixed, ...args], {
       cwd: projectRoot,
       env,
@@ -46,6 +51,7 @@ export class Server {
     if (this.child.stdout) createInterface(this.child.stdout).on('line', (line) => this.read(line));
     this.ended = once(this.child, 'close').then(([code, signal]) => {
       this.wake();
+      if (jobs !== null) rmSync(jobs, { recursive: true, force: true });
       return { code: code as number | null, signal: signal as NodeJS.Signals | null, stderr: this.stderr };
     });
   }
@@ -118,6 +124,11 @@ export class Server {
     this.waiting.clear();
     woken.forEach((resolve) => resolve());
   }
+}
+
+/** An empty folder for jobs. */
+export function newJobsFolder(): string {
+  return mkdtempSync(join(tmpdir(), 'jobs-'));
 }
 
 function childrenOf(pid: number): number[] {

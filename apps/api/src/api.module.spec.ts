@@ -92,6 +92,9 @@ describe(ApiModule.name, () => {
       '/health/startup',
       '/image-to-image',
       '/info',
+      '/jobs/{id}',
+      '/jobs/{id}/events',
+      '/jobs/{id}/images/{k}',
       '/metrics',
       '/text-to-image',
     ]);
@@ -104,6 +107,8 @@ describe(ApiModule.name, () => {
         width: { minimum: 32, maximum: 4096, multipleOf: 16, default: 256 },
         num_inference_steps: { minimum: 2, maximum: 200, default: 20 },
         seed: { maximum: Number.MAX_SAFE_INTEGER },
+        timeout_ms: { minimum: 1, maximum: 600_000, default: 600_000 },
+        previews: { minimum: 0, maximum: 3, default: 0 },
       },
     });
     expect(ImageToImageDto).toMatchObject({
@@ -121,7 +126,25 @@ describe(ApiModule.name, () => {
     const responses = (body as { paths: Record<string, { post: { responses: object } }> }).paths['/text-to-image']?.post
       .responses;
     expect(Object.keys(responses ?? {}).sort()).toEqual(
-      ['200', '400', '401', '403', '405', '406', '413', '415', '422', '429', '499', '500', '503'].sort(),
+      [
+        '200',
+        '202',
+        '400',
+        '401',
+        '403',
+        '405',
+        '406',
+        '409',
+        '413',
+        '415',
+        '422',
+        '429',
+        '499',
+        '500',
+        '503',
+        '504',
+        '507',
+      ].sort(),
     );
     await server()
       .get('/docs')

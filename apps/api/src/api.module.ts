@@ -8,9 +8,13 @@ import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { ApiKeyGuard } from './access/api-key.guard.js';
 import { ErrorFilter } from './errors/error.filter.js';
 import { GenerationFieldsPipe } from './images/generation-fields.pipe.js';
+import { GenerationAnswers } from './images/generation-answers.js';
 import { ImagesController } from './images/images.controller.js';
 import { RequestResolver } from './images/request-resolver.js';
 import { InfoController } from './info/info.controller.js';
+import { JobAccess } from './jobs/job-access.js';
+import { JobLinks } from './jobs/job-links.js';
+import { JobsController } from './jobs/jobs.controller.js';
 import { MetricsController } from './metrics/metrics.controller.js';
 import { ServiceMetrics } from './metrics/service.metrics.js';
 import { RateLimitModule } from './rate-limit/rate-limit.module.js';
@@ -44,13 +48,16 @@ export class ApiModule {
         HealthModule,
         RateLimitModule,
       ],
-      controllers: [ImagesController, InfoController, ...(config.metrics.enabled ? [MetricsController] : [])],
+      controllers: [ImagesController, JobsController, InfoController, ...(config.metrics.enabled ? [MetricsController] : [])],
       providers: [
         { provide: SOFTWARE, useValue: software },
         { provide: APP_FILTER, useClass: ErrorFilter },
         { provide: APP_GUARD, useClass: ApiKeyGuard },
         { provide: APP_PIPE, useClass: GenerationFieldsPipe },
         RequestResolver,
+        GenerationAnswers,
+        JobAccess,
+        JobLinks,
         ServiceMetrics,
       ],
       exports: [SOFTWARE],

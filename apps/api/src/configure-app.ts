@@ -58,6 +58,8 @@ function securityHeaders() {
 /** Headers that a page of another origin may read, beside those that it always may. */
 const exposedHeaders = [
   'Allow',
+  'Location',
+  'Preference-Applied',
   'RateLimit-Limit',
   'RateLimit-Remaining',
   'RateLimit-Reset',

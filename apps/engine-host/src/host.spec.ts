@@ -3,6 +3,7 @@ import {
   type Addon,
   type DeviceStats,
   type FromHost,
+  type GenerateRequest,
   type NativeEngine,
   type NativeRequest,
   type ToHost,
@@ -42,6 +43,7 @@ class FakeEngine implements NativeEngine {
     if (this.failure) return Promise.reject(this.failure);
     onEvent({ stage: 'denoise', image: 0, step: 1, total: request.numInferenceSteps });
     const image = { width: request.width, height: request.height, channels: 3 as const, data: new Uint8Array(3) };
+    if (request.previews) onEvent({ image: 0, index: 0, step: 1, picture: image });
     return Promise.resolve({ images: [image], timings: { encodeMs: 1, denoiseMs: 2, decodeMs: 3, totalMs: 6 }, vaeTiled: false });
   };
 
@@ -94,7 +96,7 @@ describe(Host.name, () => {
     return host.receive({ type: 'load', folder, options, specialTokens });
   }
 
-  function generate(jobId: string, change: { prompt?: string; trueCfgScale?: number } = {}): Promise<void> {
+  function generate(jobId: string, change: Partial<GenerateRequest> = {}): Promise<void> {
     const request = {
       prompt: 'a red circle',
       negativePrompt: ' ',
@@ -183,6 +185,16 @@ describe(Host.name, () => {
       { type: 'result', jobId: 'a', result: { images: [{ width: 32, height: 48 }], warnings: [] } },
       { type: 'stats', stats },
     ]);
+  });
+
+  it('brings back previews between the steps', async () => {
+    await load();
+    sent.length = 0;
+    await generate('a', { previews: 2 });
+    expect(engine.requests[1]?.previews).toBe(2);
+    expect(sent.map(({ type }) => type)).toEqual(['progress', 'preview', 'result', 'stats']);
+    const picture = { width: 32, height: 48, channels: 3, data: new Uint8Array(3) };
+    expect(sent[1]).toEqual({ type: 'preview', jobId: 'a', preview: { image: 0, index: 0, step: 1, picture } });
   });
 
   it('leaves the negative prompt out where guidance is off', async () => {

@@ -14,6 +14,8 @@ import {
   type HostFailure,
   type ModelInfo,
   type NativeEngine,
+  type Preview,
+  type Progress,
   type ToHost,
 } from '@app/engine';
 import { join } from 'node:path';
@@ -113,12 +115,17 @@ export class Host {
     try {
       if (!this.prompts) throw new EngineError('ENGINE_UNAVAILABLE', 'no model is loaded');
       const { native, warnings } = toNativeRequest(this.prompts, request);
-      const result = await this.engine.generate(jobId, native, (progress) => this.send({ type: 'progress', jobId, progress }));
+      const result = await this.engine.generate(jobId, native, (event) => this.tell(jobId, event));
       this.send({ type: 'result', jobId, result: { ...result, warnings } });
     } catch (error) {
       this.send({ type: 'failed', jobId, error: failureOf(error) });
     }
     if (this.prompts && !this.closing) this.send({ type: 'stats', stats: this.engine.stats() });
+  }
+
+  private tell(jobId: string, event: Progress | Preview): void {
+    if ('picture' in event) this.send({ type: 'preview', jobId, preview: event });
+    else this.send({ type: 'progress', jobId, progress: event });
   }
 }
 

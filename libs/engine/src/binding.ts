@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { EngineError, isEngineErrorCode } from './engine.error.js';
-import type { DeviceInfo, DeviceStats, Dtype, EngineTimings, LoadOptions, Progress, RawImage } from './engine.types.js';
+import type { DeviceInfo, DeviceStats, Dtype, EngineTimings, LoadOptions, Preview, Progress, RawImage } from './engine.types.js';
 
 /* The whole surface of the native addon (native/addon). Only apps/engine-host and test/addon load it. */
 
@@ -23,6 +23,7 @@ export interface NativeRequest {
   numImages: number;
   image?: RawImage;
   strength?: number;
+  previews?: number;
 }
 
 export interface NativeResult {
@@ -50,7 +51,8 @@ export interface BuildInfo {
 export interface NativeEngine {
   /** Rejects with INVALID_MODEL (the message names the file) or ENGINE_UNAVAILABLE (no such device). */
   load(folder: string, options: LoadOptions): Promise<NativeModelInfo>;
-  generate(jobId: string, request: NativeRequest, onEvent: (event: Progress) => void): Promise<NativeResult>;
+  /** Events come in order. Progress that JavaScript is late for is dropped, previews never. */
+  generate(jobId: string, request: NativeRequest, onEvent: (event: Progress | Preview) => void): Promise<NativeResult>;
   /** False: not here (never came, or ended). Before its generate arrives it is remembered. */
   cancel(jobId: string): boolean;
   stats(): DeviceStats;

@@ -112,6 +112,27 @@ describe(EngineClient.name, () => {
     expect(Buffer.from(result.images[0]?.data ?? []).equals(Buffer.alloc(32 * 16 * 3, 7))).toBe(true);
   });
 
+  it('brings back the previews that were asked for, amid the progress', async () => {
+    await ready();
+    const seen: string[] = [];
+    await engine.generate(
+      'a',
+      { ...request('anything'), previews: 2 },
+      {
+        onProgress: ({ step }) => seen.push(`step ${step}`),
+        onPreview: ({ image, index, step, picture: { width, height, data } }) =>
+          seen.push(`preview ${image}.${index} after ${step}: ${width}x${height}, ${data.length} bytes`),
+      },
+    );
+    expect(seen).toEqual([
+      'step 1',
+      'preview 0.0 after 1: 16x8, 384 bytes',
+      'step 2',
+      'preview 0.1 after 2: 16x8, 384 bytes',
+      'step 3',
+    ]);
+  });
+
   it('rejects with the failure of the engine', async () => {
     await ready();
     await expect(engine.generate('a', request('refuse'))).rejects.toMatchObject({

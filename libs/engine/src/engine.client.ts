@@ -2,18 +2,20 @@ import { EngineError, type HostLostError } from './engine.error.js';
 import type { EngineLog } from './engine.log.js';
 import { EngineProcess, type EngineOptions, type JobMessage } from './engine.process.js';
 import type { EngineStatus } from './engine.status.js';
-import type { GenerateRequest, GenerateResult, Progress } from './engine.types.js';
+import type { GenerateRequest, GenerateResult, Preview, Progress } from './engine.types.js';
 
 export interface GenerateOptions {
   /** Stops this job alone; the engine looks at it between steps. */
   signal?: AbortSignal;
   onProgress?: (progress: Progress) => void;
+  onPreview?: (preview: Preview) => void;
 }
 
 interface OpenJob {
   resolve(result: GenerateResult): void;
   reject(error: EngineError): void;
-  onProgress: ((progress: Progress) => void) | undefined;
+  onProgress: GenerateOptions['onProgress'];
+  onPreview: GenerateOptions['onPreview'];
 }
 
 /** The engine as the rest of the service sees it: a promise a job, and a status. */
@@ -46,7 +48,7 @@ export class EngineClient {
 
   /** @throws HostLostError when the host ends; EngineError: ENGINE_UNAVAILABLE when no engine is ready, CANCELLED by `signal`, or its own. */
   async generate(jobId: string, request: GenerateRequest, options: GenerateOptions = {}): Promise<GenerateResult> {
-    const { signal, onProgress } = options;
+    const { signal, onProgress, onPreview } = options;
     if (signal?.aborted) throw new EngineError('CANCELLED', 'cancelled before it began');
     const { state } = this.status();
     if (state !== 'ready') throw new EngineError('ENGINE_UNAVAILABLE', `the engine is ${state}`);
@@ -56,7 +58,7 @@ export class EngineClient {
     signal?.addEventListener('abort', cancel, { once: true });
     try {
       return await new Promise<GenerateResult>((resolve, reject) => {
-        this.jobs.set(jobId, { resolve, reject, onProgress });
+        this.jobs.set(jobId, { resolve, reject, onProgress, onPreview });
         this.process.send({ type: 'generate', jobId, request });
       });
     } finally {
@@ -75,6 +77,8 @@ export class EngineClient {
     switch (message.type) {
       case 'progress':
         return job?.onProgress?.(message.progress);
+      case 'preview':
+        return job?.onPreview?.(message.preview);
       case 'result':
         return job?.resolve(message.result);
       case 'failed':

@@ -1,5 +1,5 @@
 import type { EngineErrorCode } from './engine.error.js';
-import type { DeviceStats, GenerateRequest, GenerateResult, LoadOptions, ModelInfo, Progress } from './engine.types.js';
+import type { DeviceStats, GenerateRequest, GenerateResult, LoadOptions, ModelInfo, Preview, Progress } from './engine.types.js';
 
 /*
  * Messages between the api and its engine host. Both ends come from one build, so they are typed, not validated.
@@ -28,6 +28,7 @@ export type FromHost =
   | { type: 'loaded'; model: ModelInfo; stats: DeviceStats }
   | { type: 'load-failed'; error: HostFailure }
   | { type: 'progress'; jobId: string; progress: Progress }
+  | { type: 'preview'; jobId: string; preview: Preview }
   | { type: 'result'; jobId: string; result: GenerateResult }
   | { type: 'failed'; jobId: string; error: HostFailure }
   | { type: 'stats'; stats: DeviceStats }

@@ -123,6 +123,7 @@ export class EngineProcess {
         this.events.onStatus(this.status());
         return;
       case 'progress':
+      case 'preview':
       case 'result':
       case 'failed':
         this.events.onJobMessage(message);

@@ -23,6 +23,8 @@ export interface GenerateRequest {
   image?: RawImage;
   /** Image-to-image: 0 < strength <= 1. */
   strength?: number;
+  /** How often each image is shown while it is denoised: 0 to 3; fewer where there are few steps. */
+  previews?: number;
 }
 
 export type Stage = 'encode' | 'denoise' | 'decode';
@@ -37,7 +39,19 @@ export interface Progress {
   total: number;
 }
 
-/** Milliseconds the engine spent by stage, over all images of the request. */
+/** What an image is going to look like, at half its side. */
+export interface Preview {
+  /** Index of the image in the request. */
+  image: number;
+  /** Index among the previews of this image. */
+  index: number;
+  /** Steps done. */
+  step: number;
+  /** RGB */
+  picture: RawImage;
+}
+
+/** Milliseconds the engine spent by stage, over all images of the request; previews count as decoding. */
 export interface EngineTimings {
   encodeMs: number;
   denoiseMs: number;

@@ -2,6 +2,7 @@ import { configTokens, type AppConfig } from '@app/config';
 import type { ImageFile } from '@app/image-processing';
 import { Inject, Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
 import { IdempotencyIndex } from './idempotency-index.js';
+import type { PreviewData } from './job-events.js';
 import { isEnd, Job } from './job.js';
 import type { JobEvent, JobImage, JobRecord, JobResult } from './job.types.js';
 import { JobShelf } from './job-shelf.js';
@@ -136,8 +137,11 @@ export class JobLedger implements OnModuleDestroy {
     await this.trySave(job);
   }
 
-  addPreview(job: Job, event: JobEvent): Promise<void> {
-    return this.store.addPreview(job.id, event);
+  /** Stored before it is told: its index is never told twice, by the next server neither. */
+  async addPreview(job: Job, data: PreviewData): Promise<void> {
+    const event = job.events.newPreview(data);
+    await this.store.addPreview(job.id, event);
+    job.events.tellPreview(event);
   }
 
   /** The job has ended, or is left to the next server. What cannot be stored now stays in memory and is tried again. */

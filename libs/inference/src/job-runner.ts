@@ -1,5 +1,5 @@
 import { configTokens, type ModelConfig } from '@app/config';
-import { EngineClient, EngineError, HostLostError, type GenerateRequest, type GenerateResult, type Progress } from '@app/engine';
+import { EngineClient, EngineError, HostLostError, type GenerateRequest, type GenerateResult, type Preview, type Progress } from '@app/engine';
 import { ImageDecoder, type Pixels } from '@app/image-processing';
 import { withContext, type RequestContext } from '@app/observability';
 import { Inject, Injectable, Logger } from '@nestjs/common';
@@ -66,7 +66,8 @@ export class JobRunner implements Runner {
     await this.ledger.noteRun(job);
     const { request } = job;
     const image = await this.startPicture(job);
-    const result = await this.generate(job, image ? { ...request.generate, image } : request.generate, signal);
+    const wanted = { ...request.generate, previews: job.order.previews };
+    const result = await this.generate(job, image ? { ...wanted, image } : wanted, signal);
     const parameters = usedParameters(request, result, this.model.residency);
     const images = await this.encode(job, result, parameters);
     const { encodeMs, denoiseMs, decodeMs } = result.timings;
@@ -82,19 +83,38 @@ export class JobRunner implements Runner {
   private async generate(job: Job, request: GenerateRequest, signal: AbortSignal): Promise<GenerateResult> {
     // The host may have gone while the start picture was decoded: that is not this job's doing.
     await whenEngineReady(this.engine, { signal, patient: job.isDurable });
+    // One after the other, and before the end: a preview is stored before it is told, and ids rise.
+    let told = Promise.resolve();
+    const onProgress = (progress: Progress) => void (told = told.then(() => this.tellProgress(job, progress)));
+    const onPreview = (preview: Preview) => void (told = told.then(() => this.tellPreview(job, preview)));
     try {
-      return await this.engine.generate(job.id, request, { signal, onProgress: (progress) => this.tellProgress(job, progress) });
+      return await this.engine.generate(job.id, request, { signal, onProgress, onPreview });
     } catch (error) {
       if (error instanceof HostLostError) throw error;
       if (error instanceof EngineError && error.code === 'ENGINE_UNAVAILABLE')
         throw engineUnavailable(this.engine.status(), error);
       throw error;
+    } finally {
+      await told;
     }
   }
 
   private tellProgress(job: Job, progress: Progress): void {
     job.progress = progress;
     job.events.progress({ attempt: job.attempt, ...progress, eta_ms: this.estimate.remainingMs(job) });
+  }
+
+  private async tellPreview(job: Job, { image, index, step, picture }: Preview): Promise<void> {
+    // An earlier run of the job has shown it.
+    if (job.events.hasPreview(image, index)) return;
+    try {
+      const bytes = await this.encoder.encodePreview(picture);
+      const { width, height } = picture;
+      const told = { image, index, step, b64_json: bytes.toString('base64'), width, height, format: 'jpeg' };
+      await this.ledger.addPreview(job, { attempt: job.attempt, ...told });
+    } catch (error) {
+      this.logger.warn(`a preview of job ${job.id} is left out: ${String(error)}`);
+    }
   }
 
   private encode(job: Job, result: GenerateResult, parameters: UsedParameters): Promise<JobImage[]> {

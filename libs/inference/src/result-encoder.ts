@@ -5,6 +5,8 @@ import type { JobImage, JobKind } from './job.types.js';
 import { describePicture, withFormat, type UsedParameters } from './parameters.js';
 import { SOFTWARE, type Software } from './software.js';
 
+const previewOutput: OutputFormat = { format: 'jpeg', quality: 80 };
+
 /** Drawn pixels → files that tell how they came to be. */
 @Injectable()
 export class ResultEncoder {
@@ -23,6 +25,11 @@ export class ResultEncoder {
     const bytes = await this.encoder.encode(pixels, output, { fromImage: kind !== 'text-to-image', description });
     const { width, height } = pixels;
     return { bytes, seed: parameters.seed + index, width, height, format: output.format };
+  }
+
+  /** Small, and for a look only. */
+  encodePreview(pixels: Pixels): Promise<Buffer> {
+    return this.encoder.encode(pixels, previewOutput, { fromImage: false, description: null });
   }
 
   /** A lossless file in another format: the same bytes as if the job had been asked for it. */

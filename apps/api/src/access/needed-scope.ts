@@ -5,3 +5,8 @@ export function neededScope(routePath: string): KeyScope | null {
   if (/^\/health(\/|$)/.test(routePath)) return null;
   return routePath === '/metrics' ? 'metrics' : 'generate';
 }
+
+/** Routes of one job, which its own token lets read. */
+export function isJobPath(routePath: string): boolean {
+  return routePath.startsWith('/jobs/');
+}

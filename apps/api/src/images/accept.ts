@@ -1,11 +1,10 @@
 import { imageFormats, mediaTypes, type ImageFormat } from '@app/image-processing';
-import { ServiceError } from '@app/inference';
 
 /** What a client's Accept asks for. */
 export interface AnswerWish {
   /** JSON when it is allowed at all, image bytes when nothing else is, null when neither can be made. */
   form: 'json' | 'bytes' | null;
-  /** The format when the fields name none. */
+  /** The most wanted image format; png when none is asked for. */
   format: ImageFormat;
   /** Formats that may be sent as bytes. */
   allowed: readonly ImageFormat[];
@@ -14,24 +13,9 @@ export interface AnswerWish {
 export function readAccept(accept = ''): AnswerWish {
   const ranges = acceptedRanges(accept.trim() === '' ? '*/*' : accept);
   const allowed = imageFormats.filter((format) => weightOf(mediaTypes[format], ranges) > 0);
-  if (weightOf('application/json', ranges) > 0) return { form: 'json', format: 'png', allowed };
-  const first = ranges.flatMap(({ type }) => allowed.filter((format) => covers(type, mediaTypes[format]))).at(0);
-  return first ? { form: 'bytes', format: first, allowed } : { form: null, format: 'png', allowed };
-}
-
-/**
- * The form of the answer, once the fields are known to be right.
- * @throws ServiceError NOT_ACCEPTABLE
- */
-export function chooseForm({ form, allowed }: AnswerWish, format: ImageFormat): 'json' | 'bytes' {
-  if (form === null) {
-    const can = ['application/json', ...Object.values(mediaTypes)].join(', ');
-    throw new ServiceError('NOT_ACCEPTABLE', `Accept allows nothing that can be made here: ${can}`);
-  }
-  if (form === 'bytes' && !allowed.includes(format)) {
-    throw new ServiceError('NOT_ACCEPTABLE', `output_format is ${format}, and Accept does not allow ${mediaTypes[format]}`);
-  }
-  return form;
+  const format = ranges.flatMap(({ type }) => allowed.filter((format) => covers(type, mediaTypes[format]))).at(0);
+  const form = weightOf('application/json', ranges) > 0 ? 'json' : format ? 'bytes' : null;
+  return { form, format: format ?? 'png', allowed };
 }
 
 interface MediaRange {

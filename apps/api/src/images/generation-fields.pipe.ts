@@ -7,7 +7,7 @@ import { fieldsOf, setContext } from '../fields/field.decorator.js';
 import { formValue } from '../fields/form-values.js';
 import { invalidFields } from '../fields/invalid-fields.js';
 import { unknownFieldFault } from '../fields/unknown-fields.js';
-import { readAccept } from './accept.js';
+import { impliedFormat } from './call.js';
 import { SentFields } from './sent-fields.js';
 
 /** Nest's ValidationPipe in strictness (only known fields, nothing converted by guess), with all faults of a request in one answer. */
@@ -30,7 +30,7 @@ export class GenerationFieldsPipe implements PipeTransform {
     }
     const fields = fieldsOf(Dto);
     const dto = new Dto();
-    const faults: FieldFault[] = [...sent.fileFaults];
+    const faults: FieldFault[] = [...sent.call.faults, ...sent.fileFaults];
     for (const [name, given] of Object.entries(values)) {
       const rule = fields.get(name)?.rule;
       if (!rule) faults.push({ field: name, message: unknownFieldFault(name) });
@@ -43,10 +43,10 @@ export class GenerationFieldsPipe implements PipeTransform {
     return dto;
   }
 
-  private async ruleFaults(dto: object, { accept }: SentFields): Promise<FieldFault[]> {
-    const { form, format } = readAccept(accept);
+  private async ruleFaults(dto: object, { call }: SentFields): Promise<FieldFault[]> {
     const { limits, queue } = this;
-    setContext(dto, { limits, queue, model: this.model(), answer: { bytes: form === 'bytes', format }, async: false });
+    const answer = { bytes: call.wish.form === 'bytes' && !call.async, format: impliedFormat(call) };
+    setContext(dto, { limits, queue, model: this.model(), answer, async: call.async });
     const errors = await validate(dto, { forbidUnknownValues: true });
     return errors.map(({ property, constraints = {} }) => ({ field: property, message: Object.values(constraints).join(', ') }));
   }

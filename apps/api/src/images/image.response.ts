@@ -1,5 +1,5 @@
 import { imageFormats, mediaTypes, type ImageFormat } from '@app/image-processing';
-import type { JobTimings, Outcome } from '@app/inference';
+import type { JobImage, JobTimings, Outcome } from '@app/inference';
 import { StreamableFile } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
 import { Readable } from 'node:stream';
@@ -72,10 +72,8 @@ export class ImageResponse {
   timings: AnswerTimings;
 }
 
-export function bytesAnswer({ result }: Outcome): StreamableFile {
-  const [image] = result.images;
-  if (!image) throw new Error('a job completed without an image');
-  return new StreamableFile(image.bytes, { type: mediaTypes[image.format] });
+export function bytesAnswer({ bytes, format }: Pick<JobImage, 'bytes' | 'format'>): StreamableFile {
+  return new StreamableFile(bytes, { type: mediaTypes[format], length: bytes.length });
 }
 
 /**
@@ -92,9 +90,9 @@ export function jsonAnswer(outcome: Outcome, model: string): StreamableFile {
 }
 
 /** Text as it is, files as bytes that are still to be encoded. */
-function jsonPieces({ job, result }: Outcome, model: string): (string | Buffer)[] {
+function jsonPieces({ id, createdAt, result }: Outcome, model: string): (string | Buffer)[] {
   const { images, parameters, warnings, timings } = result;
-  const head = JSON.stringify({ id: job.id, created: Math.floor(job.createdAt / 1000), model });
+  const head = JSON.stringify({ id, created: Math.floor(createdAt / 1000), model });
   const tail = JSON.stringify({ parameters, warnings, timings: timingsOf(timings) });
   const files = images.flatMap(({ bytes, seed, width, height, format }, index) => [
     `${index === 0 ? '' : ','}{"b64_json":"`,
@@ -122,7 +120,7 @@ function base64Length({ length }: Buffer): number {
   return 4 * Math.ceil(length / 3);
 }
 
-function timingsOf({ queueMs, encodeMs, denoiseMs, decodeMs, totalMs }: JobTimings): AnswerTimings {
+export function timingsOf({ queueMs, encodeMs, denoiseMs, decodeMs, totalMs }: JobTimings): AnswerTimings {
   const round = (ms: number) => Math.round(ms * 10) / 10;
   return {
     queue_ms: round(queueMs),

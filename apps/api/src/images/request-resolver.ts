@@ -24,17 +24,17 @@ export class RequestResolver {
 
   textToImage(dto: TextToImageDto, format: ImageFormat): JobRequest {
     const model = this.model();
-    return { ...this.common(dto, model, format, givenSize(dto) ?? model.defaults), kind: 'text-to-image', imageFile: null };
+    return { ...this.common(dto, model, format, givenSize(dto) ?? model.defaults), kind: 'text-to-image', inputs: [] };
   }
 
   /** @throws ImageError when the file's header is already wrong */
-  async imageToImage(dto: ImageToImageDto, format: ImageFormat, imageFile: ImageFile): Promise<JobRequest> {
+  async imageToImage(dto: ImageToImageDto, format: ImageFormat, image: ImageFile): Promise<JobRequest> {
     const model = this.model();
-    const header = await this.decoder.readHeader(imageFile);
+    const header = await this.decoder.readHeader(image);
     const size = givenSize(dto) ?? this.inputSize(header, model);
     const common = this.common(dto, model, format, size);
     const generate = { ...common.generate, strength: dto.strength ?? defaults.strength };
-    return { ...common, generate, kind: 'image-to-image', imageFile };
+    return { ...common, generate, kind: 'image-to-image', inputs: [image.field] };
   }
 
   private common(dto: TextToImageDto, model: ModelInfo, format: ImageFormat, size: Size) {

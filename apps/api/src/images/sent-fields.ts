@@ -1,6 +1,7 @@
 import { ServiceError, type FieldFault } from '@app/inference';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { Request } from 'express';
+import { readCall, type Call } from './call.js';
 
 /** A body before anything is known of it; GenerationFieldsPipe makes the DTO of it. */
 export class SentFields {
@@ -8,7 +9,7 @@ export class SentFields {
     readonly values: unknown,
     /** Form values are text, JSON values have types. */
     readonly encoding: 'json' | 'form',
-    readonly accept: string | undefined,
+    readonly call: Call,
     /** What is wrong with the files, told together with what is wrong with the fields. */
     readonly fileFaults: readonly FieldFault[],
   ) {}
@@ -19,12 +20,12 @@ export const JsonFields = createParamDecorator((_data: unknown, context: Executi
   // null: there is no body, which is a fault of the fields and not of the type.
   if (request.is('application/json') === false)
     throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', 'the body must be application/json');
-  return new SentFields(request.body, 'json', request.get('accept'), []);
+  return new SentFields(request.body, 'json', readCall(request), []);
 });
 
 export const FormFields = createParamDecorator((_data: unknown, context: ExecutionContext) => {
   const request = context.switchToHttp().getRequest<Request>();
-  return new SentFields(request.body ?? {}, 'form', request.get('accept'), fileFaults(request));
+  return new SentFields(request.body ?? {}, 'form', readCall(request), fileFaults(request));
 });
 
 /** The file of the field `image`; FormFields refuses a form without one. */

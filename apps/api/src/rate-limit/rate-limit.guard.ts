@@ -2,16 +2,15 @@ import { ServiceError } from '@app/inference';
 import { Injectable, type ExecutionContext } from '@nestjs/common';
 import { ThrottlerGuard, type ThrottlerLimitDetail } from '@nestjs/throttler';
 import type { Request, Response } from 'express';
-import { keyNameOf } from '../access/key-name.js';
+import { clientNameOf } from '../access/client-name.js';
 
-/** One count a client over all routes that it guards: its API key, else its address (of IPv6 the /64, which one client owns whole). */
+/** One count a client over all routes that it guards. */
 @Injectable()
 export class RateLimitGuard extends ThrottlerGuard {
   protected override headerPrefix = 'RateLimit';
 
-  protected override async getTracker(request: Request): Promise<string> {
-    const name = keyNameOf(request);
-    return name === undefined ? `address:${await super.getTracker(request)}` : `key:${name}`;
+  protected override getTracker(request: Request): Promise<string> {
+    return Promise.resolve(clientNameOf(request));
   }
 
   protected override generateKey(_context: ExecutionContext, tracker: string): string {

@@ -13,6 +13,9 @@ const templateChars = 200;
 /** A character costs the released text encoder about what so many pixels cost the VAE. */
 const pixelsPerChar = 350;
 
+/** A preview has a quarter of the picture's pixels. */
+const previewShare = 0.25;
+
 /** How long each stage of a job is likely to take, from those that have ended: by size, steps and guidance. */
 export class StageEstimate {
   private readonly learned = new Map<Stage, Learned>();
@@ -49,7 +52,7 @@ function pixelsOf({ width, height }: GenerateRequest): number {
 
 /** What the time of a stage grows with. */
 function unitsOf(stage: Stage, request: GenerateRequest): number {
-  const { prompt, negativePrompt, numInferenceSteps, numImages, trueCfgScale, strength = 1 } = request;
+  const { prompt, negativePrompt, numInferenceSteps, numImages, trueCfgScale, strength = 1, previews = 0 } = request;
   const guided = trueCfgScale > 1;
   const pixels = pixelsOf(request);
   switch (stage) {
@@ -60,6 +63,6 @@ function unitsOf(stage: Stage, request: GenerateRequest): number {
     case 'denoise':
       return pixels * numImages * (guided ? 2 : 1) * Math.max(1, numInferenceSteps * strength);
     case 'decode':
-      return pixels * numImages;
+      return pixels * numImages * (1 + previews * previewShare);
   }
 }

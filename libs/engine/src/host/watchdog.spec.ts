@@ -103,6 +103,19 @@ describe(Watchdog.name, () => {
     expect(reasons).toEqual(['no progress in stage decode for 40000 ms']);
   });
 
+  it('takes a preview for a sign of the denoising', () => {
+    learn(1, 3000, 1);
+    generate('a');
+    progress('a', 'encode', 0, 0);
+    passAlive(30_000);
+    const picture = { width: 1, height: 1, channels: 3 as const, data: new Uint8Array(3) };
+    watchdog.received({ type: 'preview', jobId: 'a', preview: { image: 0, index: 0, step: 2, picture } });
+    passAlive(30_000);
+    expect(reasons).toEqual([]);
+    passAlive(tickMs);
+    expect(reasons).toEqual(['no progress in stage denoise for 30000 ms']);
+  });
+
   it('allows a quick stage the silence that a host is allowed', () => {
     learn(1, 1, 1);
     generate('a');

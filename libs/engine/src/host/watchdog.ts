@@ -59,6 +59,7 @@ export class Watchdog {
       job.stage = stageAfter(message.progress, job.request);
       return;
     }
+    if (message.type === 'preview') return; // amid the steps
     if (message.type === 'result') this.estimate.record(job.request, message.result.timings);
     this.jobs.delete(message.jobId);
   }

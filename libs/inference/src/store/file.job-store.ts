@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { join } from 'node:path';
 import type { JobEvent, JobRecord } from '../job.types.js';
+import { messageOf } from './disk-error.js';
 import type { FileContent } from './durable-file.js';
 import { FolderLock } from './folder-lock.js';
 import { imageName, inputName, isInput, isJobId, previewEventId, previewName, recordName } from './job-files.js';
@@ -43,8 +44,7 @@ export class FileJobStore implements JobStore {
       return await this.opening;
     } catch (error) {
       this.release();
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new Error(`jobs.directory: ${this.options.directory} cannot be used: ${reason}`, { cause: error });
+      throw new Error(`jobs.directory: ${this.options.directory} cannot be used: ${messageOf(error)}`, { cause: error });
     }
   }
 
@@ -110,7 +110,7 @@ export class FileJobStore implements JobStore {
         events.push(parseEvent(await job.read(previewName(id), maxJsonBytes)));
       } catch (error) {
         // The job is as good without it.
-        this.logger.warn(`preview ${id} of job ${jobId} cannot be read: ${String(error)}`);
+        this.logger.warn(`preview ${id} of job ${jobId} cannot be read: ${messageOf(error)}`);
       }
     }
     return events;
@@ -207,7 +207,7 @@ export class FileJobStore implements JobStore {
   }
 
   private warnOfLeftover(error: unknown): void {
-    this.logger.warn(`a leftover cannot be removed: ${error instanceof Error ? error.message : String(error)}`);
+    this.logger.warn(`a leftover cannot be removed: ${messageOf(error)}`);
   }
 
   private assertOpen(): void {

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, constants, openSync } from 'node:fs';
 import { join } from 'node:path';
+import { codeOf } from './disk-error.js';
 import { lockName } from './job-files.js';
 
 // Of util-linux, when another has the lock; every other failure is above 60.
@@ -23,7 +24,7 @@ export class FolderLock {
         stdio: ['ignore', 'ignore', 'pipe', descriptor],
         encoding: 'utf8',
       });
-      if (error && 'code' in error && error.code === 'ENOENT') throw new Error('the command flock (util-linux) is not installed');
+      if (codeOf(error) === 'ENOENT') throw new Error('the command flock (util-linux) is not installed');
       if (error) throw error;
       if (status === takenStatus) throw new Error('another server uses it');
       if (status !== 0)

@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { ServiceError } from '../service.error.js';
+import { codeOf, messageOf } from './disk-error.js';
 
 // Rounding to blocks, folders, records that grow with their events; and whatever else writes to this disk.
 const marginBytes = 8 * 1024 * 1024;
@@ -48,9 +49,9 @@ export async function checkFreeSpace(folder: string, promisedBytes: number): Pro
 
 /** A refusal when the disk is to blame, else the error itself. */
 export function refusalOf(error: unknown): unknown {
-  if (!(error instanceof Error) || !('code' in error)) return error;
-  if (fullCodes.includes(error.code)) return new StorageRefusal("the server's disk is full", error.message, { cause: error });
-  if (brokenCodes.includes(error.code))
-    return new StorageRefusal("the server's disk takes no files", error.message, { cause: error });
+  const code = codeOf(error);
+  if (fullCodes.includes(code)) return new StorageRefusal("the server's disk is full", messageOf(error), { cause: error });
+  if (brokenCodes.includes(code))
+    return new StorageRefusal("the server's disk takes no files", messageOf(error), { cause: error });
   return error;
 }

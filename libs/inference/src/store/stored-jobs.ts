@@ -3,6 +3,7 @@ import type { Dirent } from 'node:fs';
 import { lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JobRecord } from '../job.types.js';
+import { codeOf, messageOf } from './disk-error.js';
 import { readWhole } from './durable-file.js';
 import {
   corruptName,
@@ -58,7 +59,7 @@ export class StoredJobs {
       if (!entry.isDirectory()) throw new Error('not a folder');
       return await this.readJob(name);
     } catch (error) {
-      if (error instanceof Error && 'code' in error && ownTroubles.includes(error.code)) throw error;
+      if (ownTroubles.includes(codeOf(error))) throw error;
       await this.putAside(name, error);
       return null;
     }
@@ -87,8 +88,9 @@ export class StoredJobs {
     try {
       return parseRecord(await readWhole(join(path, recordName), maxJsonBytes), id);
     } catch (error) {
-      if (error instanceof Error && !('code' in error)) throw new Error(`${recordName}: ${error.message}`, { cause: error });
-      throw error;
+      // The system's own messages name the file already.
+      if (codeOf(error) !== undefined) throw error;
+      throw new Error(`${recordName}: ${messageOf(error)}`, { cause: error });
     }
   }
 
@@ -142,8 +144,4 @@ async function freePlace(wanted: string): Promise<string> {
       return place;
     }
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

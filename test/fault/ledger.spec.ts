@@ -1,0 +1,185 @@
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { eventually, newJobsFolder, type Server } from '../e2e/server.js';
+import { allFields, ChaosClient, manners, sha256, type Story } from './clients.js';
+import { Lives } from './lives.js';
+import { Probe, readLedger, type Ledger } from './probe.js';
+import { Random } from './random.js';
+
+const isShort = process.env.QWEN_SLOW === 'short';
+const wantedJobs = isShort ? 150 : 600;
+const clientCount = 12;
+const seed = Number(process.env.QWEN_FAULT_SEED ?? Date.now() % 100_000);
+const readyWithinMs = 1000;
+
+interface StoredJob {
+  id: string;
+  state: string;
+  error: { code: string } | null;
+}
+
+function storedJobs(folder: string): StoredJob[] {
+  const names = readdirSync(folder).filter((name) => /^[\da-f]{8}-/.test(name));
+  return names.map((name) => JSON.parse(readFileSync(join(folder, name, 'job.json'), 'utf8')) as StoredJob);
+}
+
+function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const lines = [head, ...rows].map((row) => row.map(String));
+  const widths = head.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
+  return lines.map((line) => line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')).join('\n');
+}
+
+describe(`a service under random faults (seed ${seed})`, () => {
+  const random = new Random(seed);
+  const folder = newJobsFolder();
+  const lives = new Lives(folder, ['queue.maxPending=40', 'jobs.disconnectGraceMs=3000', 'server.shutdownGraceMs=2000']);
+  const pictures = new Map<number, string>();
+  const kills = { SIGKILL: 0, SIGSEGV: 0 };
+  const readyLateMs: number[] = [];
+  let clients: ChaosClient[] = [];
+  let probe: Probe;
+  let working = true;
+  const failures: unknown[] = [];
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  async function pictureOf(server: Server, fields: object): Promise<string> {
+    const headers = { 'content-type': 'application/json', accept: 'image/png' };
+    const answer = await fetch(`${server.url}/text-to-image`, { method: 'POST', headers, body: JSON.stringify(fields) });
+    expect(answer.status).toBe(200);
+    return sha256(Buffer.from(await answer.arrayBuffer()));
+  }
+
+  /** Ends the host of the living server and measures until it says that it is not ready. */
+  async function killHost(): Promise<void> {
+    const server = await lives.server();
+    const signal = random.pick(['SIGKILL', 'SIGSEGV'] as const);
+    try {
+      if ((await fetch(`${server.url}/health/ready`)).status !== 200) return;
+      process.kill(server.hostPid(), signal);
+    } catch {
+      return; // the host, or the server, went by itself meanwhile
+    }
+    kills[signal] += 1;
+    const killed = performance.now();
+    while (lives.isAlive && (await lives.server()) === server) {
+      const ready = await fetch(`${server.url}/health/ready`).catch(() => null);
+      if (ready === null) return;
+      if (ready.status === 503) {
+        readyLateMs.push(performance.now() - killed);
+        return;
+      }
+    }
+  }
+
+  async function harm(): Promise<void> {
+    while (working) {
+      await new Promise((resolve) => setTimeout(resolve, random.between(500, 4000)));
+      if (lives.isAlive) await killHost();
+    }
+  }
+
+  const acceptedSoFar = () => readdirSync(folder).filter((name) => /^[\da-f]{8}-/.test(name)).length;
+
+  async function work(client: ChaosClient): Promise<void> {
+    while (working) {
+      await client.tellOne();
+      if (acceptedSoFar() >= wantedJobs) working = false;
+    }
+  }
+
+  async function restartAt(jobs: number, signal: NodeJS.Signals): Promise<void> {
+    while (working && acceptedSoFar() < jobs) await new Promise((resolve) => setTimeout(resolve, 50));
+    await lives.end(signal);
+    await lives.begin();
+  }
+
+  it(
+    `takes ${wantedJobs} jobs, and every one of them ends`,
+    async () => {
+      const first = await lives.begin();
+      for (const fields of allFields()) pictures.set(fields.seed, await pictureOf(first, fields));
+      probe = new Probe(lives);
+      clients = Array.from({ length: clientCount }, (_, index) => new ChaosClient(lives, new Random(seed + 1 + index)));
+      const restarts = (async () => {
+        await restartAt(wantedJobs / 3, 'SIGKILL');
+        await restartAt((2 * wantedJobs) / 3, 'SIGTERM');
+      })();
+      const harmed = harm();
+      const worked = clients.map((client) => work(client).catch((error: unknown) => failures.push(error)));
+      await Promise.all(worked);
+      working = false;
+      await Promise.all([harmed, restarts]);
+      expect(failures).toEqual([]);
+      const server = await lives.server();
+      await eventually('every job has ended', async () => {
+        const { pending, running } = await readLedger(server.url);
+        return pending + running === 0;
+      });
+      await probe.stop();
+    },
+    isShort ? 300_000 : 1_200_000,
+  );
+
+  it('balances', async () => {
+    const server = await lives.server();
+    const ledger: Ledger = await readLedger(server.url);
+    const jobs = storedJobs(folder);
+    const stories = clients.flatMap((client) => client.stories);
+    print(stories, jobs, ledger);
+
+    expect(jobs.length).toBeGreaterThanOrEqual(wantedJobs);
+    expect(jobs.filter(({ state }) => !['completed', 'failed', 'cancelled'].includes(state))).toEqual([]);
+    expect(ledger.accepted).toBe(ledger.ended.completed + ledger.ended.failed + ledger.ended.cancelled);
+    expect(probe.faults).toEqual([]);
+    expect(Math.min(probe.answers.live, probe.answers.metrics)).toBeGreaterThan(50);
+    expect(lives.ended).toEqual([
+      { signal: 'SIGKILL', code: null },
+      { signal: 'SIGTERM', code: 0 },
+    ]);
+    expect(readyLateMs.length).toBeGreaterThan(0);
+    expect(Math.max(...readyLateMs)).toBeLessThan(readyWithinMs);
+  });
+
+  it('told its clients the truth', () => {
+    const jobs = new Map(storedJobs(folder).map((job) => [job.id, job]));
+    for (const { jobId, end } of clients.flatMap((client) => client.stories)) {
+      if (jobId === null) continue;
+      const job = jobs.get(jobId);
+      const stored = job?.state === 'completed' ? 'completed' : job?.error?.code;
+      // The server that was going down said so; the next one may have finished the job.
+      if (end !== 'INTERRUPTED') expect([jobId, stored]).toEqual([jobId, end === 'cancelled' ? 'CANCELLED' : end]);
+    }
+  });
+
+  it('gave the pictures of an undisturbed run', () => {
+    const drawn = clients.flatMap((client) => client.stories).flatMap(({ picture }) => picture ?? []);
+    expect(drawn.length).toBeGreaterThan(wantedJobs / 10);
+    for (const picture of drawn) expect(picture).toEqual({ seed: picture.seed, sha256: pictures.get(picture.seed) });
+  });
+
+  it('ends well', async () => {
+    expect(await (await lives.server()).stop()).toMatchObject({ code: 0 });
+  });
+
+  function print(stories: readonly Story[], jobs: readonly StoredJob[], ledger: Ledger): void {
+    const ends = [...new Set(stories.map(({ end }) => end))].sort();
+    const count = (manner: string, end: string) => stories.filter((story) => story.manner === manner && story.end === end).length;
+    const states = ['completed', 'failed', 'cancelled'].map((state) => jobs.filter((job) => job.state === state).length);
+    const { SIGKILL, SIGSEGV } = kills;
+    process.stderr.write(
+      [
+        '',
+        `seed ${seed}: ${jobs.length} accepted jobs = ${states[0]} completed + ${states[1]} failed + ${states[2]} cancelled`,
+        `hosts killed: ${SIGKILL} by SIGKILL, ${SIGSEGV} by SIGSEGV; servers ended: ${lives.ended.map(({ signal }) => signal).join(', ')}`,
+        `last server: ${ledger.accepted} accepted = ${Object.values(ledger.ended).reduce((a, b) => a + b)} ended + ${ledger.pending} pending + ${ledger.running} running`,
+        `probes: ${probe.answers.live} x /health/live, ${probe.answers.metrics} x /metrics balanced; slowest ${Math.round(probe.slowestMs)} ms`,
+        `not ready after a kill within ${Math.round(Math.max(...readyLateMs))} ms (${readyLateMs.length} kills)`,
+        '',
+        table(['what clients did', ...ends], manners.map((manner) => [manner, ...ends.map((end) => count(manner, end))])),
+        '',
+        '',
+      ].join('\n'),
+    );
+  }
+});
