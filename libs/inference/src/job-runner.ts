@@ -4,8 +4,9 @@ import { ImageDecoder, type Pixels } from '@app/image-processing';
 import { withContext, type RequestContext } from '@app/observability';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { engineUnavailable, whenEngineReady } from './engine-readiness.js';
+import { toJobError } from './job-error.js';
 import { JobLedger } from './job-ledger.js';
-import type { Job } from './job.js';
+import { maxAttempts, type Job } from './job.js';
 import type { JobImage, JobResult } from './job.types.js';
 import { usedParameters, type UsedParameters } from './parameters.js';
 import { DurationEstimate } from './queue/duration-estimate.js';
@@ -35,11 +36,30 @@ export class JobRunner implements Runner {
   }
 
   run(job: Job, signal: AbortSignal): Promise<JobResult> {
-    return withContext(contextOf(job), () => this.draw(job, signal));
+    return withContext(contextOf(job), () => this.drawOrTell(job, signal));
   }
 
   settle(job: Job, result: JobResult | null): Promise<void> {
     return withContext(contextOf(job), () => this.ledger.settle(job, result));
+  }
+
+  private async drawOrTell(job: Job, signal: AbortSignal): Promise<JobResult> {
+    try {
+      return await this.draw(job, signal);
+    } catch (error) {
+      // What a stopped run throws is not why it ended.
+      if (!signal.aborted) this.tellLog(job, error);
+      throw error;
+    }
+  }
+
+  private tellLog({ id, attempt }: Job, error: unknown): void {
+    if (error instanceof HostLostError) {
+      this.logger.warn(`${error.message} under job ${id}, in run ${attempt} of at most ${maxAttempts}`);
+    } else if (toJobError(error).code === 'INTERNAL') {
+      // Clients are told nothing of it, and nobody may be waiting for an answer.
+      this.logger.error(`job ${id} has failed`, error instanceof Error ? error.stack : String(error));
+    }
   }
 
   private async draw(job: Job, signal: AbortSignal): Promise<JobResult> {
