@@ -5,7 +5,7 @@ import { ImageDecoder } from './image-decoder.js';
 import type { Pixels } from './pixels.js';
 
 const maxInputPixels = 50_000_000;
-const imageDecoder = new ImageDecoder({ maxInputPixels });
+const imageDecoder = new ImageDecoder({ maxInputPixels, decodeTimeoutMs: 10_000 });
 const decode = (bytes: Buffer) => imageDecoder.decode({ field: 'image', bytes });
 const readHeader = (bytes: Buffer) => imageDecoder.readHeader({ field: 'image', bytes });
 
@@ -97,6 +97,17 @@ describe(ImageDecoder.name, () => {
       });
     },
   );
+
+  it('gives up on a picture that takes too long, and says so', async () => {
+    const large = await plainSharp({ create: { width: 5000, height: 5000, channels: 3, background: '#dc1e1e' } })
+      .png()
+      .toBuffer();
+    const decoder = new ImageDecoder({ maxInputPixels, decodeTimeoutMs: 1 });
+    await expect(decoder.decode({ field: 'image', bytes: large })).rejects.toMatchObject({
+      code: 'INVALID_IMAGE',
+      message: 'cannot be decoded: it takes longer than 1 ms',
+    });
+  });
 
   it.each([
     ['SVG', () => Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>')],

@@ -19,12 +19,10 @@ export interface ImageHeader {
   height: number;
 }
 
-const decodeTimeoutS = 10;
-
 /** Untrusted bytes → pixels. */
 @Injectable()
 export class ImageDecoder {
-  constructor(@Inject(configTokens.limits) private readonly limits: Pick<LimitsConfig, 'maxInputPixels'>) {}
+  constructor(@Inject(configTokens.limits) private readonly limits: Pick<LimitsConfig, 'maxInputPixels' | 'decodeTimeoutMs'>) {}
 
   /**
    * Type and size, from the header alone: a bomb is refused before it is unpacked.
@@ -57,10 +55,11 @@ export class ImageDecoder {
    */
   async decode(file: ImageFile): Promise<Pixels> {
     await this.readHeader(file);
+    const { maxInputPixels, decodeTimeoutMs } = this.limits;
     const decoding = sharp(file.bytes, {
       // A warning is a picture whose rest libvips would make up.
       failOn: 'warning',
-      limitInputPixels: this.limits.maxInputPixels,
+      limitInputPixels: maxInputPixels,
       sequentialRead: true,
       pages: 1,
     })
@@ -68,9 +67,9 @@ export class ImageDecoder {
       .flatten({ background: '#ffffff' })
       .toColourspace('srgb')
       .raw({ depth: 'uchar' })
-      .timeout({ seconds: decodeTimeoutS })
+      .timeout({ seconds: Math.ceil(decodeTimeoutMs / 1000) })
       .toBuffer({ resolveWithObject: true });
-    const { data, info } = await orInvalid(file.field, decoding);
+    const { data, info } = await orInvalid(file.field, within(decodeTimeoutMs, decoding));
     return { width: info.width, height: info.height, channels: 3, data };
   }
 }
@@ -81,5 +80,21 @@ async function orInvalid<T>(field: string, decoding: Promise<T>): Promise<T> {
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n', 1)[0] : String(error);
     throw new ImageError('INVALID_IMAGE', field, `cannot be decoded: ${reason}`, { cause: error });
+  }
+}
+
+/**
+ * sharp has a clock of its own, which stops libvips and frees its thread. It knows whole seconds, and does not run while a
+ * picture is turned upright or the scans of a progressive JPEG are put together: the one here ends the wait, on time.
+ */
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`it takes longer than ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
