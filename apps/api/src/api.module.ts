@@ -14,6 +14,7 @@ import { InfoController } from './info/info.controller.js';
 import { MetricsController } from './metrics/metrics.controller.js';
 import { ServiceMetrics } from './metrics/service.metrics.js';
 import { RateLimitModule } from './rate-limit/rate-limit.module.js';
+import { UploadBudget } from './uploads/upload-budget.js';
 
 export interface ApiOptions {
   config: AppConfig;
@@ -52,6 +53,7 @@ export class ApiModule {
         { provide: APP_PIPE, useClass: GenerationFieldsPipe },
         RequestResolver,
         ServiceMetrics,
+        UploadBudget,
       ],
       exports: [SOFTWARE],
     };
