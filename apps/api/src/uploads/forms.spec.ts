@@ -50,6 +50,7 @@ describe('a form made by hand', () => {
       Buffer.concat([Buffer.from('hello\r\n'), formOf(good), Buffer.from('bye')]),
     ],
     ['whose last line does not end', formOf(good, { end: `--${boundary}--` })],
+    ['with a dot for a file name', formOf([file('image', picture, '.'), ...good.slice(1)])],
     ['with a path for a file name', formOf([file('image', picture, '../../etc/passwd'), ...good.slice(1)])],
     ['with NUL in a prompt', formOf([image, field('prompt', 'a\0b')])],
     [

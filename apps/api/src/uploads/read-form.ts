@@ -27,6 +27,8 @@ export function readForm(
       storage: multer.memoryStorage(),
       limits: { ...limits },
       defParamCharset: 'utf8',
+      // Names of files are not used; cut to their last part, some would be none.
+      preservePath: true,
       streamHandler: (body, parser) => {
         refuseNamelessFiles(parser);
         // Multer answers an error when the rest of the body has come, which may be never: this one is told at once.
