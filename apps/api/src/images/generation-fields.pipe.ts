@@ -10,6 +10,10 @@ import { unknownFieldFault } from '../fields/unknown-fields.js';
 import { readAccept } from './accept.js';
 import { SentFields } from './sent-fields.js';
 
+/** An answer that lists what is wrong must not be larger than what was sent: a form may have no more fields either. */
+const maxFields = 64;
+const maxNameLength = 100;
+
 /** Nest's ValidationPipe in strictness (only known fields, nothing converted by guess), with all faults of a request in one answer. */
 @Injectable()
 export class GenerationFieldsPipe implements PipeTransform {
@@ -27,12 +31,16 @@ export class GenerationFieldsPipe implements PipeTransform {
     if (typeof values !== 'object' || values === null || Array.isArray(values)) {
       throw invalidFields([{ field: 'body', message: 'must be a JSON object' }]);
     }
+    const count = Object.keys(values).length;
+    if (count > maxFields) {
+      throw invalidFields([{ field: 'body', message: `must have at most ${maxFields} fields, got ${count}` }]);
+    }
     const fields = fieldsOf(Dto);
     const dto = new Dto();
     const faults: FieldFault[] = [...sent.fileFaults];
     for (const [name, given] of Object.entries(values)) {
       const rule = fields.get(name)?.rule;
-      if (!rule) faults.push({ field: name, message: unknownFieldFault(name) });
+      if (!rule) faults.push({ field: shortened(name), message: unknownFieldFault(name) });
       else if (sent.encoding === 'form' && Array.isArray(given)) faults.push({ field: name, message: 'was sent more than once' });
       else Object.assign(dto, { [name]: sent.encoding === 'form' ? formValue(given, rule.kind) : (given as unknown) });
     }
@@ -54,4 +62,8 @@ export class GenerationFieldsPipe implements PipeTransform {
     if (!status.model) throw engineUnavailable(status);
     return status.model;
   }
+}
+
+function shortened(name: string): string {
+  return name.length > maxNameLength ? `${name.slice(0, maxNameLength)}…` : name;
 }
