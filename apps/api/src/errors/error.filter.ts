@@ -9,6 +9,9 @@ import { errorAnswers } from './error-answers.js';
 import type { ErrorResponse } from './error.response.js';
 import { toKnownError, type KnownError } from './known-error.js';
 
+/** What a file that was about to be sent would have been sent with. */
+const ofAnotherAnswer = ['Accept-Ranges', 'Cache-Control', 'ETag', 'Last-Modified'];
+
 /** Every error's way out: the only place that knows which code is which status. */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
@@ -40,7 +43,8 @@ export class ErrorFilter implements ExceptionFilter {
     const { code, message, param, faults } = known;
     const details = faults.length > 0 ? { details: [...faults] } : {};
     const body: ErrorResponse = { error: { code, type, message, param, ...details, request_id: currentRequestId() ?? '' } };
-    response.status(status).json(body);
+    for (const name of ofAnotherAnswer) response.removeHeader(name);
+    response.status(status).type('json').json(body);
   }
 
   private orMethodNotAllowed(known: KnownError, request: Request, response: Response): KnownError {
