@@ -12,6 +12,10 @@ import { unknownFieldFault } from '../fields/unknown-fields.js';
 import { impliedFormat } from './call.js';
 import { SentFields } from './sent-fields.js';
 
+/** An answer that lists what is wrong must not be larger than what was sent: a form may have no more fields either. */
+const maxFields = 64;
+const maxNameLength = 100;
+
 /** Nest's ValidationPipe in strictness (only known fields, nothing converted by guess), with all faults of a request in one answer. */
 @Injectable()
 export class GenerationFieldsPipe implements PipeTransform {
@@ -30,6 +34,10 @@ export class GenerationFieldsPipe implements PipeTransform {
     if (typeof values !== 'object' || values === null || Array.isArray(values)) {
       throw invalidFields([{ field: 'body', message: 'must be a JSON object' }]);
     }
+    const count = Object.keys(values).length;
+    if (count > maxFields) {
+      throw invalidFields([{ field: 'body', message: `must have at most ${maxFields} fields, got ${count}` }]);
+    }
     const fields = fieldsOf(Dto);
     const dto = new Dto();
     // One fault a field, the first that is found.
@@ -37,7 +45,7 @@ export class GenerationFieldsPipe implements PipeTransform {
     const tell = (field: string, message: string) => faults.has(field) || faults.set(field, message);
     for (const [name, given] of Object.entries(values)) {
       const rule = fields.get(name)?.rule;
-      if (!rule) tell(name, unknownFieldFault(name));
+      if (!rule) tell(shortened(name), unknownFieldFault(name));
       else if (isRepeated(name, given, sent)) tell(name, 'was sent more than once');
       else if (isDamaged(given, sent)) tell(name, 'must be UTF-8: it holds U+FFFD, which stands for bytes that are not');
       else Object.assign(dto, { [name]: valueOf(name, given, rule.kind, sent) });
@@ -75,4 +83,8 @@ function valueOf(name: string, given: unknown, kind: FieldKind, { encoding, sour
   if (encoding === 'form') return formValue(given, kind);
   // No integer at all, so that no rounded value is taken or shown.
   return kind === 'integer' && losesDigits(source?.numbers.get(name) ?? '') ? NaN : given;
+}
+
+function shortened(name: string): string {
+  return name.length > maxNameLength ? `${name.slice(0, maxNameLength)}…` : name;
 }
