@@ -1,5 +1,13 @@
 import { configTokens, type ModelConfig } from '@app/config';
-import { EngineClient, EngineError, HostLostError, type GenerateRequest, type GenerateResult, type Preview, type Progress } from '@app/engine';
+import {
+  EngineClient,
+  EngineError,
+  HostLostError,
+  type GenerateRequest,
+  type GenerateResult,
+  type Preview,
+  type Progress,
+} from '@app/engine';
 import { ImageDecoder, type Pixels } from '@app/image-processing';
 import { withContext, type RequestContext } from '@app/observability';
 import { Inject, Injectable, Logger } from '@nestjs/common';

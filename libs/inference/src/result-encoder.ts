@@ -33,7 +33,13 @@ export class ResultEncoder {
   }
 
   /** A lossless file in another format: the same bytes as if the job had been asked for it. */
-  async encodeAnew(image: JobImage, index: number, kind: JobKind, parameters: UsedParameters, output: OutputFormat): Promise<JobImage> {
+  async encodeAnew(
+    image: JobImage,
+    index: number,
+    kind: JobKind,
+    parameters: UsedParameters,
+    output: OutputFormat,
+  ): Promise<JobImage> {
     const pixels = await this.decoder.decode({ field: 'image', bytes: image.bytes });
     return this.encode(pixels, index, kind, withFormat(parameters, output));
   }
