@@ -22,7 +22,7 @@ describe(IdempotencyIndex.name, () => {
   });
 
   it('joins those that come while the job is being made', async () => {
-    let finish = (_jobId: string) => {};
+    let finish: (jobId: string) => void = () => {};
     const slowly = jest.fn(() => new Promise<string>((resolve) => (finish = resolve)));
     const joined = Array.from({ length: 5 }, () => index.join('me', sent, slowly));
     expect(index.has('me', 'a key')).toBe(true);

@@ -32,7 +32,7 @@ describe(JobLedger.name, () => {
     return new JobLedger(store, { ttlMs, maxBytes });
   }
 
-  async function addJob(order: Partial<JobOrder> = {}, ended: Promise<JobResult> = new Promise(() => {})): Promise<Job> {
+  async function addJob(order: Partial<JobOrder> = {}, ended = new Promise<JobResult>(() => {})): Promise<Job> {
     const job = newJob({}, order);
     await ledger.add(job, []);
     ledger.track(job, ended);
@@ -99,7 +99,7 @@ describe(JobLedger.name, () => {
   });
 
   it('does not tell of an end before it is stored', async () => {
-    let end = (_result: JobResult) => {};
+    let end: (result: JobResult) => void = () => {};
     const job = await addJob({}, new Promise((resolve) => (end = resolve)));
     let write = () => {};
     store.before = (call) => (call === 'finish' ? new Promise((resolve) => (write = resolve)) : undefined);

@@ -201,8 +201,8 @@ describe(JobRunner.name, () => {
     const stop = new AbortController();
     const job = await runningJob({}, { async: true });
     store.before = () => stop.abort(new Error('stopped'));
-    engine.answer = (_id, _request, { signal } = {}) =>
-      signal?.aborted ? Promise.reject(new EngineError('CANCELLED', 'before it began')) : new Promise(() => {});
+    engine.answer = (_id, _request, options) =>
+      options?.signal?.aborted ? Promise.reject(new EngineError('CANCELLED', 'before it began')) : new Promise(() => {});
     await expect(runner.run(job, stop.signal)).rejects.toMatchObject({ code: 'CANCELLED' });
   });
 
