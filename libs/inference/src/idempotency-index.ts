@@ -12,10 +12,13 @@ interface Entry {
 export class IdempotencyIndex {
   private readonly entries = new Map<string, Entry>();
 
+  /** `mayBeJoined`: that job has not failed, was not cancelled, and is not to be forgotten. */
+  constructor(private readonly mayBeJoined: (jobId: string) => boolean) {}
+
   /** The id of the job that this key has; it is made when there is none. @throws ServiceError IDEMPOTENCY_CONFLICT */
   async join(owner: string | null, { key, fingerprint }: Idempotency, make: () => Promise<string>): Promise<string> {
     const name = nameOf(owner, key);
-    const known = this.entries.get(name);
+    const known = this.find(name);
     if (known) {
       if (known.fingerprint === fingerprint) return known.made;
       throw new ServiceError('IDEMPOTENCY_CONFLICT', 'this Idempotency-Key was sent with another request');
@@ -39,7 +42,7 @@ export class IdempotencyIndex {
   }
 
   has(owner: string | null, key: string): boolean {
-    return this.entries.has(nameOf(owner, key));
+    return this.find(nameOf(owner, key)) !== undefined;
   }
 
   /** The job has failed, was cancelled, or is forgotten: its key starts a new one. */
@@ -47,6 +50,11 @@ export class IdempotencyIndex {
     if (!idempotency) return;
     const name = nameOf(owner, idempotency.key);
     if (this.entries.get(name)?.jobId === jobId) this.entries.delete(name);
+  }
+
+  private find(name: string): Entry | undefined {
+    const entry = this.entries.get(name);
+    return entry && (entry.jobId === null || this.mayBeJoined(entry.jobId)) ? entry : undefined;
   }
 }
 

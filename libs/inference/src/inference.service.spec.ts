@@ -16,7 +16,7 @@ describe(InferenceService.name, () => {
   beforeEach(() => {
     engine = new ScriptedEngine();
     const model = { name: 'demo', residency: 'resident' } as const;
-    const decoder = new ImageDecoder({ maxInputPixels: 100 });
+    const decoder = new ImageDecoder({ maxInputPixels: 100, decodeTimeoutMs: 10_000 });
     const runner = new JobRunner(engine as never, decoder, new ImageEncoder(), model, { name: 'x', version: '0' });
     service = new InferenceService(engine as never, new MemoryJobQueue(runner, 2));
   });

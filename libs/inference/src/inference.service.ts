@@ -5,6 +5,7 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Admission } from './admission.js';
 import { engineUnavailable } from './engine-readiness.js';
+import { StoredJobError } from './job-error.js';
 import { JobLedger } from './job-ledger.js';
 import type { JobView, JobWatch, Outcome, SubmittedJob } from './job-view.js';
 import { Job } from './job.js';
@@ -78,7 +79,7 @@ export class InferenceService {
     const make = () => this.accept(request, files, order);
     const id = order.idempotency ? await this.ledger.keys.join(order.owner, order.idempotency, make) : await make();
     const job = this.ledger.liveJob(id);
-    if (job && order.async && !job.order.async) {
+    if (job && !job.hasEnded && order.async && !job.order.async) {
       job.becomeAsync();
       await this.ledger.noteOrder(job);
     }
@@ -87,11 +88,11 @@ export class InferenceService {
 
   /** Null: there is no such job, or it is forgotten. */
   async view(id: string): Promise<JobView | null> {
-    const record = await this.ledger.record(id);
-    if (!record) return null;
     const job = this.ledger.liveJob(id);
-    const place = job ? this.queue.placeOf(job) : { position: null, etaMs: null };
-    return { record, ...place, expiresAt: this.ledger.forgottenAt(record) };
+    // At one moment: a job that is told to wait has a place.
+    if (job && !job.hasEnded) return { record: job.toRecord(), ...this.queue.placeOf(job), expiresAt: null };
+    const record = await this.ledger.record(id);
+    return record && { record, position: null, etaMs: null, expiresAt: this.ledger.forgottenAt(record) };
   }
 
   /** Ends a job that has not ended; resolves when it has, or after some seconds with the job as it stands. */
@@ -120,7 +121,9 @@ export class InferenceService {
     const { record, etaMs } = view;
     if (record.finishedAt === null) {
       const retryAfterS = Math.max(1, Math.ceil((etaMs ?? 0) / 1000));
-      throw new ServiceError('NOT_READY', `the job is ${record.state}; its images are there when it has completed`, { retryAfterS });
+      throw new ServiceError('NOT_READY', `the job is ${record.state}; its images are there when it has completed`, {
+        retryAfterS,
+      });
     }
     return this.ledger.image(record, index);
   }
@@ -177,7 +180,8 @@ export class InferenceService {
 
   private async storedOutcome(id: string): Promise<Outcome> {
     const { record } = await this.existing(id);
-    const { outcome } = record;
+    const { outcome, error } = record;
+    if (error) throw new StoredJobError(error);
     if (!outcome) throw new Error(`job ${id} is ${record.state} and not completed`);
     const images = await Promise.all(outcome.images.map((_, index) => this.storedImage(record, index)));
     return { id, kind: record.request.kind, createdAt: record.createdAt, result: { ...outcome, images } };

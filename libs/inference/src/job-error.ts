@@ -15,8 +15,18 @@ export interface JobError {
   retryAfterS: number | null;
 }
 
+/** How a job ended that had ended before anybody waited for it: all that is known is what was stored. */
+export class StoredJobError extends Error {
+  override readonly name = 'StoredJobError';
+
+  constructor(readonly stored: JobError) {
+    super(stored.message);
+  }
+}
+
 /** What whoever asked may know of `error`. Unknown ones, and those of a checkpoint that changed under the server, are INTERNAL. */
 export function toJobError(error: unknown): JobError {
+  if (error instanceof StoredJobError) return error.stored;
   if (error instanceof ServiceError) {
     const { code, message, faults, retryAfterS } = error;
     return { code, message, param: faults[0]?.field ?? null, faults, retryAfterS: retryAfterS ?? null };

@@ -6,6 +6,11 @@ const idsPerGeneration = 1_000_000_000;
 
 type EventData = Readonly<Record<string, unknown>>;
 
+export interface PreviewData extends EventData {
+  image: number;
+  index: number;
+}
+
 /**
  * What happened to one job, as far as a late reader must know it: the newest of each kind and every preview. Older ones are dropped
  * at once, so that neither a long job nor a slow reader holds memory.
@@ -54,11 +59,18 @@ export class JobEvents {
     return this.keep('progress', data);
   }
 
-  preview(data: EventData): JobEvent {
-    const event = this.next('preview', data);
+  hasPreview(image: number, index: number): boolean {
+    return this.previews.some(({ data }) => data?.image === image && data.index === index);
+  }
+
+  /** Not told yet: it is to be stored first. */
+  newPreview(data: PreviewData): JobEvent {
+    return this.next('preview', data);
+  }
+
+  tellPreview(event: JobEvent): void {
     this.previews.push(event);
     this.changed();
-    return event;
   }
 
   /** The last event; readers are told by `changed`, once it is sure that it stays so. */

@@ -2,8 +2,11 @@ import { configTokens, type AppConfig } from '@app/config';
 import type { ImageFile } from '@app/image-processing';
 import { Inject, Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
 import { IdempotencyIndex } from './idempotency-index.js';
+import type { PreviewData } from './job-events.js';
 import { isEnd, Job } from './job.js';
-import type { JobEvent, JobImage, JobOrder, JobRecord, JobResult } from './job.types.js';
+import type { JobEvent, JobImage, JobRecord, JobResult } from './job.types.js';
+import { JobShelf } from './job-shelf.js';
+import { largestResult } from './result-size.js';
 import { JOB_STORE, type JobStore } from './store/job-store.js';
 
 /** A job that has not ended, or whose end could not be stored yet. */
@@ -19,24 +22,15 @@ interface Live {
   over: Promise<void>;
 }
 
-/** What is kept in memory of a job that has ended; everything else is read when somebody asks. */
-interface Ended {
-  id: string;
-  order: Pick<JobOrder, 'owner' | 'idempotency'>;
-  /** On the clock of this process, which never jumps. */
-  forgetAt: number;
-}
-
 const longestSweepMs = 30_000;
 
 /** Every job that the service knows of, from acceptance until it is forgotten. */
 @Injectable()
 export class JobLedger implements OnModuleDestroy {
-  readonly keys = new IdempotencyIndex();
+  readonly keys = new IdempotencyIndex((id) => this.mayBeJoined(id));
   private readonly logger = new Logger(JobLedger.name);
   private readonly live = new Map<string, Live>();
-  /** The oldest first. */
-  private readonly shelf = new Map<string, Ended>();
+  private readonly shelf: JobShelf;
   private readonly sweeper: NodeJS.Timeout;
   private sweeping: Promise<void> | null = null;
 
@@ -44,33 +38,38 @@ export class JobLedger implements OnModuleDestroy {
     @Inject(JOB_STORE) private readonly store: JobStore,
     @Inject(configTokens.jobs) private readonly config: Pick<AppConfig['jobs'], 'ttlMs' | 'maxBytes'>,
   ) {
+    this.shelf = new JobShelf(store, this.keys, config);
     this.sweeper = setInterval(() => void this.sweep(), Math.min(longestSweepMs, config.ttlMs)).unref();
   }
 
   async onModuleDestroy(): Promise<void> {
     clearInterval(this.sweeper);
+    // Ends that are kept in memory have this last chance.
     await this.sweeping;
+    await this.sweep();
     await this.store.close();
   }
 
   /** Takes the folder; gives the jobs that an earlier server left unfinished, the oldest first. */
   async open(): Promise<Job[]> {
-    const records = (await this.store.open()).sort((a, b) => a.createdAt - b.createdAt);
-    for (const record of records.filter(({ state }) => isEnd(state))) this.shelve(record);
-    const unfinished = records.filter(({ state }) => !isEnd(state));
+    const records = await this.store.open();
+    const ended = records.filter(({ state }) => isEnd(state)).sort((a, b) => (a.finishedAt ?? 0) - (b.finishedAt ?? 0));
+    for (const record of ended) this.shelf.putBack(record);
     await this.sweep();
+    const unfinished = records.filter(({ state }) => !isEnd(state)).sort((a, b) => a.createdAt - b.createdAt);
     return Promise.all(unfinished.map((record) => this.restore(record)));
   }
 
   /**
-   * Stores a new job; on the disk, when the next server is to find it.
+   * Stores a new job; on the disk, when the next server is to find it. Ended jobs make room, the oldest first.
    * @throws ServiceError STORAGE_FULL
    */
   async add(job: Job, files: readonly ImageFile[]): Promise<void> {
     const inputs = files.map(({ bytes }) => bytes);
     const reserveBytes = largestResult(job);
-    await this.makeRoom(reserveBytes + inputs.reduce((sum, { length }) => sum + length, 0));
-    await this.store.create(job.toRecord(), inputs, { durable: job.isDurable, reserveBytes });
+    const neededBytes = reserveBytes + inputs.reduce((sum, { length }) => sum + length, 0);
+    const options = { durable: job.isDurable, reserveBytes };
+    await this.shelf.createInRoom(neededBytes, () => this.store.create(job.toRecord(), inputs, options));
   }
 
   /** From now on the job is found; `ended` settles when it has ended and that is stored. */
@@ -102,7 +101,7 @@ export class JobLedger implements OnModuleDestroy {
     if (live?.job.hasEnded) await live.over;
     const still = this.live.get(id);
     if (still) return still.job.toRecord();
-    return this.isShelved(id) ? this.readOrNull(id, () => this.store.readRecord(id)) : null;
+    return this.shelf.has(id) ? this.readOrNull(id, () => this.store.readRecord(id)) : null;
   }
 
   /** Events of a job that has ended. */
@@ -125,9 +124,7 @@ export class JobLedger implements OnModuleDestroy {
   }
 
   readInputs({ id, request }: Job): Promise<ImageFile[]> {
-    return Promise.all(
-      request.inputs.map(async (field, index) => ({ field, bytes: await this.store.readInput(id, index) })),
-    );
+    return Promise.all(request.inputs.map(async (field, index) => ({ field, bytes: await this.store.readInput(id, index) })));
   }
 
   /** Before a run begins: how often it has, so that a job that takes the server down is not run for ever. */
@@ -135,12 +132,16 @@ export class JobLedger implements OnModuleDestroy {
     if (job.isDurable) await this.trySave(job);
   }
 
+  /** Somebody else wants it too: what was stored when it was accepted is enough to find it again. */
   async noteOrder(job: Job): Promise<void> {
-    await this.store.save(job.toRecord(), { durable: true });
+    await this.trySave(job);
   }
 
-  addPreview(job: Job, event: JobEvent): Promise<void> {
-    return this.store.addPreview(job.id, event);
+  /** Stored before it is told: its index is never told twice, by the next server neither. */
+  async addPreview(job: Job, data: PreviewData): Promise<void> {
+    const event = job.events.newPreview(data);
+    await this.store.addPreview(job.id, event);
+    job.events.tellPreview(event);
   }
 
   /** The job has ended, or is left to the next server. What cannot be stored now stays in memory and is tried again. */
@@ -167,7 +168,7 @@ export class JobLedger implements OnModuleDestroy {
       const files = result?.images.map(({ bytes }) => bytes) ?? [];
       await this.store.finish(record, files, { durable });
       this.live.delete(job.id);
-      this.shelve(record);
+      this.shelf.put(record);
     } catch (error) {
       const live = this.live.get(job.id);
       if (live) live.isHeld = true;
@@ -185,21 +186,15 @@ export class JobLedger implements OnModuleDestroy {
 
   private async restore(record: JobRecord): Promise<Job> {
     const job = Job.restored(record, await this.store.readPreviews(record.id));
+    // Events get ids of this server's own: the next one must know of it, also when this one ends before there is more to note.
+    if (job.isDurable) await this.trySave(job);
     this.keys.add(job.id, job.order);
     return job;
   }
 
-  private shelve({ id, order, state, finishedAt }: JobRecord): void {
-    const { ttlMs } = this.config;
-    // A clock that went back while no server ran must not keep a job for longer than its time.
-    const leftMs = Math.min(ttlMs, Math.max(0, (finishedAt ?? 0) + ttlMs - Date.now()));
-    this.shelf.set(id, { id, order, forgetAt: performance.now() + leftMs });
-    if (state === 'completed') this.keys.add(id, order);
-  }
-
-  private isShelved(id: string): boolean {
-    const ended = this.shelf.get(id);
-    return ended !== undefined && ended.forgetAt > performance.now();
+  private mayBeJoined(id: string): boolean {
+    const live = this.live.get(id);
+    return live ? !['failed', 'cancelled'].includes(live.job.state) : this.shelf.hasCompleted(id);
   }
 
   private async readOrNull<T>(id: string, read: () => Promise<T>): Promise<T | null> {
@@ -207,7 +202,7 @@ export class JobLedger implements OnModuleDestroy {
       return await read();
     } catch (error) {
       // It was swept away between two looks.
-      if (!this.isShelved(id)) return null;
+      if (!this.shelf.has(id)) return null;
       throw error;
     }
   }
@@ -219,42 +214,6 @@ export class JobLedger implements OnModuleDestroy {
 
   private async sweepOnce(): Promise<void> {
     for (const { job, result } of [...this.live.values()].filter(({ isHeld }) => isHeld)) await this.storeEnd(job, result);
-    const now = performance.now();
-    for (const { id, forgetAt } of [...this.shelf.values()]) if (forgetAt <= now) await this.forget(id);
-    await this.makeRoom(0);
+    await this.shelf.sweep();
   }
-
-  /** Forgets the oldest ended jobs until so many bytes more may come. */
-  private async makeRoom(bytes: number): Promise<void> {
-    while (this.store.usedBytes() + bytes > this.config.maxBytes) {
-      const [oldest] = this.shelf.keys();
-      if (oldest === undefined) return;
-      await this.forget(oldest);
-    }
-  }
-
-  private async forget(id: string): Promise<void> {
-    const ended = this.shelf.get(id);
-    if (!ended) return;
-    this.shelf.delete(id);
-    this.keys.forget(id, ended.order);
-    try {
-      await this.store.remove(id);
-    } catch (error) {
-      this.logger.error(`the files of job ${id} cannot be removed: ${String(error)}`);
-    }
-  }
-}
-
-
-const bytesPerPixel = 3;
-/** Prompts stand in a file twice, a character of them as up to six bytes. */
-const bytesPerChar = 12;
-const otherBytes = 64 * 1024;
-
-/** Files of a job's result take no more: a PNG of noise is as large as its pixels, a preview has a quarter of them. */
-function largestResult({ request: { generate }, order: { previews } }: Job): number {
-  const { width, height, numImages, prompt, negativePrompt } = generate;
-  const pictureBytes = (1 + previews / 4) * width * height * bytesPerPixel;
-  return Math.ceil(numImages * (pictureBytes + bytesPerChar * (prompt.length + negativePrompt.length) + otherBytes));
 }

@@ -12,7 +12,7 @@ const bytes = readFileSync(join(__dirname, '../../../test/fixtures/quadrants.png
 const picture = { field: 'image', bytes };
 
 function newRunner(engine: ScriptedEngine): JobRunner {
-  const decoder = new ImageDecoder({ maxInputPixels: 10_000 });
+  const decoder = new ImageDecoder({ maxInputPixels: 10_000, decodeTimeoutMs: 10_000 });
   // The engine is used through its public methods alone, which the script has.
   return new JobRunner(engine as never, decoder, new ImageEncoder(), { name: 'demo', residency: 'resident' }, software);
 }
@@ -35,7 +35,10 @@ describe(JobRunner.name, () => {
   it('draws, encodes and tells what was used', async () => {
     const { images, parameters, timings } = await runner.run(newJob(), never);
     expect(images).toMatchObject([{ seed: 1, width: 16, height: 16, format: 'png' }]);
-    const drawn = await new ImageDecoder({ maxInputPixels: 1000 }).decode({ field: 'image', bytes: fileOf(images[0]) });
+    const drawn = await new ImageDecoder({ maxInputPixels: 1000, decodeTimeoutMs: 10_000 }).decode({
+      field: 'image',
+      bytes: fileOf(images[0]),
+    });
     expect([...new Set(drawn.data)]).toEqual([1]);
     expect(parameters).toEqual({
       prompt: 'a red circle',

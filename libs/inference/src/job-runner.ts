@@ -1,11 +1,20 @@
 import { configTokens, type ModelConfig } from '@app/config';
-import { EngineClient, EngineError, HostLostError, type GenerateRequest, type GenerateResult, type Progress } from '@app/engine';
+import {
+  EngineClient,
+  EngineError,
+  HostLostError,
+  type GenerateRequest,
+  type GenerateResult,
+  type Preview,
+  type Progress,
+} from '@app/engine';
 import { ImageDecoder, type Pixels } from '@app/image-processing';
 import { withContext, type RequestContext } from '@app/observability';
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 import { engineUnavailable, whenEngineReady } from './engine-readiness.js';
+import { toJobError } from './job-error.js';
 import { JobLedger } from './job-ledger.js';
-import type { Job } from './job.js';
+import { maxAttempts, type Job } from './job.js';
 import type { JobImage, JobResult } from './job.types.js';
 import { usedParameters, type UsedParameters } from './parameters.js';
 import { DurationEstimate } from './queue/duration-estimate.js';
@@ -15,6 +24,8 @@ import { ResultEncoder } from './result-encoder.js';
 /** One job from its stored input files to its stored result: decode → engine → encode. */
 @Injectable()
 export class JobRunner implements Runner {
+  private readonly logger = new Logger(JobRunner.name);
+
   constructor(
     private readonly engine: EngineClient,
     private readonly decoder: ImageDecoder,
@@ -33,18 +44,38 @@ export class JobRunner implements Runner {
   }
 
   run(job: Job, signal: AbortSignal): Promise<JobResult> {
-    return withContext(contextOf(job), () => this.draw(job, signal));
+    return withContext(contextOf(job), () => this.drawOrTell(job, signal));
   }
 
   settle(job: Job, result: JobResult | null): Promise<void> {
     return withContext(contextOf(job), () => this.ledger.settle(job, result));
   }
 
+  private async drawOrTell(job: Job, signal: AbortSignal): Promise<JobResult> {
+    try {
+      return await this.draw(job, signal);
+    } catch (error) {
+      // What a stopped run throws is not why it ended.
+      if (!signal.aborted) this.tellLog(job, error);
+      throw error;
+    }
+  }
+
+  private tellLog({ id, attempt }: Job, error: unknown): void {
+    if (error instanceof HostLostError) {
+      this.logger.warn(`${error.message} under job ${id}, in run ${attempt} of at most ${maxAttempts}`);
+    } else if (toJobError(error).code === 'INTERNAL') {
+      // Clients are told nothing of it, and nobody may be waiting for an answer.
+      this.logger.error(`job ${id} has failed`, error instanceof Error ? error.stack : String(error));
+    }
+  }
+
   private async draw(job: Job, signal: AbortSignal): Promise<JobResult> {
     await this.ledger.noteRun(job);
     const { request } = job;
     const image = await this.startPicture(job);
-    const result = await this.generate(job, image ? { ...request.generate, image } : request.generate, signal);
+    const wanted = { ...request.generate, previews: job.order.previews };
+    const result = await this.generate(job, image ? { ...wanted, image } : wanted, signal);
     const parameters = usedParameters(request, result, this.model.residency);
     const images = await this.encode(job, result, parameters);
     const { encodeMs, denoiseMs, decodeMs } = result.timings;
@@ -60,19 +91,38 @@ export class JobRunner implements Runner {
   private async generate(job: Job, request: GenerateRequest, signal: AbortSignal): Promise<GenerateResult> {
     // The host may have gone while the start picture was decoded: that is not this job's doing.
     await whenEngineReady(this.engine, { signal, patient: job.isDurable });
+    // One after the other, and before the end: a preview is stored before it is told, and ids rise.
+    let told = Promise.resolve();
+    const onProgress = (progress: Progress) => void (told = told.then(() => this.tellProgress(job, progress)));
+    const onPreview = (preview: Preview) => void (told = told.then(() => this.tellPreview(job, preview)));
     try {
-      return await this.engine.generate(job.id, request, { signal, onProgress: (progress) => this.tellProgress(job, progress) });
+      return await this.engine.generate(job.id, request, { signal, onProgress, onPreview });
     } catch (error) {
       if (error instanceof HostLostError) throw error;
       if (error instanceof EngineError && error.code === 'ENGINE_UNAVAILABLE')
         throw engineUnavailable(this.engine.status(), error);
       throw error;
+    } finally {
+      await told;
     }
   }
 
   private tellProgress(job: Job, progress: Progress): void {
     job.progress = progress;
     job.events.progress({ attempt: job.attempt, ...progress, eta_ms: this.estimate.remainingMs(job) });
+  }
+
+  private async tellPreview(job: Job, { image, index, step, picture }: Preview): Promise<void> {
+    // An earlier run of the job has shown it.
+    if (job.events.hasPreview(image, index)) return;
+    try {
+      const bytes = await this.encoder.encodePreview(picture);
+      const { width, height } = picture;
+      const told = { image, index, step, b64_json: bytes.toString('base64'), width, height, format: 'jpeg' };
+      await this.ledger.addPreview(job, { attempt: job.attempt, ...told });
+    } catch (error) {
+      this.logger.warn(`a preview of job ${job.id} is left out: ${String(error)}`);
+    }
   }
 
   private encode(job: Job, result: GenerateResult, parameters: UsedParameters): Promise<JobImage[]> {

@@ -25,7 +25,7 @@ export interface JobWatch {
   since(id: number): Promise<readonly JobEvent[]>;
   /** Calls `listener` whenever there may be something newer, and once when the server stops; until the function is called that it gives back. */
   onChange(listener: () => void): () => void;
-  /** The last event is among those of `since`, or the server stops: nothing comes any more. */
+  /** The last event is among those of the next `since`, or the server stops: nothing comes after them. Look before you ask `since`. */
   readonly isOver: boolean;
 }
 

@@ -3,7 +3,10 @@ export class LiveClients {
   private readonly counts = new Map<string, number>();
   private readonly graces = new Map<string, NodeJS.Timeout>();
 
-  /** `onLastGone` is called `graceMs` after the last client has gone, unless another one came meanwhile or `left` was called. */
+  /**
+   * `onLastGone` is called `graceMs` after the last client has gone, unless another one came meanwhile. The function that is given back
+   * ends this client's wait.
+   */
   attach(jobId: string, gone: AbortSignal, graceMs: number, onLastGone: () => void): () => void {
     clearTimeout(this.graces.get(jobId));
     this.graces.delete(jobId);

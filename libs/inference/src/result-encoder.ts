@@ -5,6 +5,8 @@ import type { JobImage, JobKind } from './job.types.js';
 import { describePicture, withFormat, type UsedParameters } from './parameters.js';
 import { SOFTWARE, type Software } from './software.js';
 
+const previewOutput: OutputFormat = { format: 'jpeg', quality: 80 };
+
 /** Drawn pixels → files that tell how they came to be. */
 @Injectable()
 export class ResultEncoder {
@@ -25,8 +27,19 @@ export class ResultEncoder {
     return { bytes, seed: parameters.seed + index, width, height, format: output.format };
   }
 
+  /** Small, and for a look only. */
+  encodePreview(pixels: Pixels): Promise<Buffer> {
+    return this.encoder.encode(pixels, previewOutput, { fromImage: false, description: null });
+  }
+
   /** A lossless file in another format: the same bytes as if the job had been asked for it. */
-  async encodeAnew(image: JobImage, index: number, kind: JobKind, parameters: UsedParameters, output: OutputFormat): Promise<JobImage> {
+  async encodeAnew(
+    image: JobImage,
+    index: number,
+    kind: JobKind,
+    parameters: UsedParameters,
+    output: OutputFormat,
+  ): Promise<JobImage> {
     const pixels = await this.decoder.decode({ field: 'image', bytes: image.bytes });
     return this.encode(pixels, index, kind, withFormat(parameters, output));
   }

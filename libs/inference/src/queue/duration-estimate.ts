@@ -91,6 +91,7 @@ function pixelsOf({ generate: { width, height } }: JobRequest): number {
 
 /** Times that an image's tokens go through the transformer, over all images. */
 function passesOf({ generate: { numInferenceSteps, numImages, trueCfgScale, strength = 1 } }: JobRequest): number {
-  const steps = Math.max(1, Math.floor(numInferenceSteps * strength));
+  // diffusers' rule for the steps of an image-to-image run: what is skipped is rounded down.
+  const steps = Math.max(1, numInferenceSteps - Math.floor(numInferenceSteps - numInferenceSteps * strength));
   return steps * numImages * (trueCfgScale > 1 ? 2 : 1);
 }

@@ -1,94 +1,83 @@
 import { HostLostError } from '@app/engine';
 import { Logger } from '@nestjs/common';
-import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Runner } from './job-queue.js';
-import { newJob } from '../../../test/fixtures/job-request.js';
-import type { Job, JobResult } from './job.js';
+import { newJob } from '../../../../test/fixtures/job-request.js';
+import { jobResult, ScriptedRunner, settled, type Run } from '../../../../test/fixtures/scripted-runner.js';
+import { Job } from '../job.js';
+import type { JobOrder, JobResult } from '../job.types.js';
+import { ServiceError } from '../service.error.js';
+import { DurationEstimate } from './duration-estimate.js';
 import { MemoryJobQueue } from './memory.job-queue.js';
-import { ServiceError } from './service.error.js';
 
-const result: JobResult = {
-  images: [],
-  parameters: {},
-  warnings: [],
-  timings: { queueMs: 0, encodeMs: 0, denoiseMs: 0, decodeMs: 0, totalMs: 0 },
-};
+const durable: Partial<JobOrder> = { async: true };
+const result = jobResult();
 
-interface Run {
-  job: Job;
-  signal: AbortSignal;
-  finish(): void;
-  fail(error: Error): void;
-}
-
-/** A runner whose jobs end when the test says so. */
-class ScriptedRunner implements Runner {
-  readonly runs: Run[] = [];
-  ready: Promise<void> = Promise.resolve();
-  private readonly begun: ((run: Run) => void)[] = [];
-
-  whenReady(): Promise<void> {
-    return this.ready;
-  }
-
-  run(job: Job, signal: AbortSignal): Promise<JobResult> {
-    return new Promise((resolve, reject) => {
-      const run = { job, signal, finish: () => resolve(result), fail: reject };
-      signal.addEventListener('abort', () => reject(new Error('stopped by its signal')));
-      this.runs.push(run);
-      this.begun.shift()?.(run);
-    });
-  }
-
-  get latest(): Run {
-    const run = this.runs.at(-1);
-    if (!run) throw new Error('nothing ran yet');
-    return run;
-  }
-
-  /** The next job that begins to run. */
-  next(): Promise<Run> {
-    return new Promise((resolve) => this.begun.push(resolve));
-  }
-}
-
-/** Everything that was to happen at once has happened. */
-function settled(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+function of(client: string, more: Partial<JobOrder> = {}): Partial<JobOrder> {
+  return { client, ...more };
 }
 
 describe(MemoryJobQueue.name, () => {
   let runner: ScriptedRunner;
+  let estimate: DurationEstimate;
   let queue: MemoryJobQueue;
 
   beforeAll(() => void Logger.overrideLogger(false));
   beforeEach(() => {
     runner = new ScriptedRunner();
-    queue = new MemoryJobQueue(runner, 2);
+    estimate = new DurationEstimate();
+    queue = newQueue();
   });
+  afterEach(() => jest.useRealTimers());
+
+  function newQueue(maxPending = 2, maxPendingPerClient = maxPending): MemoryJobQueue {
+    return new MemoryJobQueue(runner, { maxPending, maxPendingPerClient }, estimate);
+  }
+
+  function enter(job: Job): Promise<JobResult> {
+    const ended = queue.reserve(job).enter();
+    ended.catch(() => {});
+    return ended;
+  }
 
   /** Adds a job and waits until it runs. */
-  async function addRunning(): Promise<{ run: Run; ended: Promise<JobResult> }> {
+  async function addRunning(order?: Partial<JobOrder>): Promise<{ run: Run; ended: Promise<JobResult> }> {
     const next = runner.next();
-    const ended = queue.add(newJob());
-    ended.catch(() => {});
+    const ended = enter(newJob({}, order));
     return { run: await next, ended };
   }
 
-  function addWaiting(): { job: Job; ended: Promise<JobResult> } {
-    const job = newJob();
-    const ended = queue.add(job);
+  function addWaiting(order?: Partial<JobOrder>): { job: Job; ended: Promise<JobResult> } {
+    const job = newJob({}, order);
+    return { job, ended: enter(job) };
+  }
+
+  /** A job of an earlier server. */
+  function restore(order: Partial<JobOrder>, attempt: number): { job: Job; ended: Promise<JobResult> } {
+    const before = newJob({}, order);
+    before.attempt = attempt;
+    const job = Job.restored(before.toRecord(), []);
+    const ended = queue.restore(job);
     ended.catch(() => {});
     return { job, ended };
   }
 
   function refusalOf(job: Job): unknown {
     try {
-      void queue.add(job);
+      queue.reserve(job);
     } catch (error) {
       return error;
     }
     throw new Error('it was accepted');
+  }
+
+  function expectBalance(): void {
+    const { accepted, ended } = queue.tally();
+    const { pending, running } = queue.depth();
+    expect(accepted).toBe(ended.completed + ended.failed + ended.cancelled + pending + running);
+  }
+
+  /** What a run of this length teaches. */
+  function learn(runMs: number): void {
+    estimate.record(newJob().request, { denoiseMs: runMs }, runMs);
   }
 
   it('runs jobs one at a time, in the order they came', async () => {
@@ -96,10 +85,9 @@ describe(MemoryJobQueue.name, () => {
     const second = addWaiting();
     const third = addWaiting();
     expect(queue.depth()).toEqual({ pending: 2, running: 1, max: 2 });
-    expect(runner.runs).toHaveLength(1);
 
     let next = runner.next();
-    first.run.finish();
+    first.run.finish(result);
     await expect(first.ended).resolves.toBe(result);
     expect((await next).job).toBe(second.job);
     next = runner.next();
@@ -110,34 +98,94 @@ describe(MemoryJobQueue.name, () => {
     expect([first.run.job.state, second.job.state, third.job.state]).toEqual(['completed', 'completed', 'completed']);
   });
 
-  it('refuses the job that finds the line full, and says when to come again', async () => {
-    await addRunning();
-    addWaiting();
-    addWaiting();
-    expect(refusalOf(newJob())).toMatchObject({ code: 'QUEUE_FULL', retryAfterS: 1 });
+  it('keeps what a completed job has to tell, without its files', async () => {
+    const { run, ended } = await addRunning();
+    run.finish(result);
+    await ended;
+    expect(run.job.outcome).toEqual({ ...result, images: [{ seed: 1, width: 16, height: 16, format: 'png', bytes: 9 }] });
   });
 
-  it('counts the jobs that came while nothing ran yet', () => {
-    runner.ready = new Promise(() => {});
-    for (let i = 0; i < 3; i++) addWaiting();
-    expect(refusalOf(newJob())).toMatchObject({ code: 'QUEUE_FULL' });
+  it('runs the one request of a client before most of the many that another sent before', async () => {
+    queue = newQueue(10);
+    const { run } = await addRunning(of('many'));
+    for (let i = 0; i < 5; i++) addWaiting(of('many'));
+    const one = addWaiting(of('one'));
+    expect(queue.placeOf(one.job).position).toBe(1);
+    const next = runner.next();
+    run.finish();
+    expect((await next).job).toBe(one.job);
   });
 
-  it('tells a full line’s length from the times that were measured', async () => {
-    const clock = jest.spyOn(performance, 'now').mockReturnValue(0);
-    const measured = await addRunning();
-    clock.mockReturnValue(30_000);
-    measured.run.finish();
-    await measured.ended;
-    clock.mockRestore();
+  describe('has room', () => {
+    it('for so many jobs, and says when to come again', async () => {
+      await addRunning();
+      addWaiting();
+      addWaiting();
+      expect(refusalOf(newJob())).toMatchObject({ code: 'QUEUE_FULL', retryAfterS: 1 });
+    });
 
-    await addRunning();
-    addWaiting();
-    addWaiting();
-    const refusal = refusalOf(newJob());
-    expect(refusal).toBeInstanceOf(ServiceError);
-    expect((refusal as ServiceError).retryAfterS).toBeGreaterThanOrEqual(29);
-    expect((refusal as ServiceError).retryAfterS).toBeLessThanOrEqual(30);
+    it('for one more while nothing runs yet', () => {
+      runner.ready = new Promise(() => {});
+      for (let i = 0; i < 3; i++) addWaiting();
+      expect(refusalOf(newJob())).toMatchObject({ code: 'QUEUE_FULL' });
+    });
+
+    it('for none but the one that runs when nothing may wait', async () => {
+      queue = newQueue(0);
+      const { run, ended } = await addRunning();
+      expect(refusalOf(newJob())).toMatchObject({ code: 'QUEUE_FULL' });
+      run.finish();
+      await ended;
+      await addRunning();
+    });
+
+    it('counting jobs that are still being stored', async () => {
+      const place = queue.reserve(newJob());
+      queue.reserve(newJob());
+      queue.reserve(newJob());
+      expect(refusalOf(newJob())).toMatchObject({ code: 'QUEUE_FULL' });
+      place.leave();
+      await addRunning();
+      expect(refusalOf(newJob())).toMatchObject({ code: 'QUEUE_FULL' });
+      expect(queue.tally().accepted).toBe(1);
+    });
+
+    it('for so many jobs of one client, while others still come in', async () => {
+      queue = newQueue(10, 2);
+      await addRunning(of('other'));
+      addWaiting(of('many'));
+      queue.reserve(newJob({}, of('many')));
+      expect(refusalOf(newJob({}, of('many')))).toMatchObject({ code: 'QUEUE_FULL' });
+      addWaiting(of('one'));
+    });
+
+    it('for no more of a client whose job is to be run again', async () => {
+      queue = newQueue(10, 1);
+      const { run } = await addRunning(of('many'));
+      runner.ready = new Promise(() => {});
+      run.fail(new HostLostError('gone'));
+      await settled();
+      addWaiting(of('many'));
+      expect(refusalOf(newJob({}, of('many')))).toMatchObject({ code: 'QUEUE_FULL' });
+    });
+
+    it('as soon as a running job has ended, by the times that were measured', async () => {
+      learn(30_000);
+      await addRunning();
+      addWaiting();
+      addWaiting();
+      const refusal = refusalOf(newJob());
+      expect(refusal).toBeInstanceOf(ServiceError);
+      expect((refusal as ServiceError).retryAfterS).toBeGreaterThanOrEqual(29);
+      expect((refusal as ServiceError).retryAfterS).toBeLessThanOrEqual(30);
+    });
+
+    it('for all that an earlier server had accepted', () => {
+      runner.ready = new Promise(() => {});
+      for (let i = 0; i < 5; i++) restore(durable, 0);
+      expect(queue.depth().pending).toBe(5);
+      expectBalance();
+    });
   });
 
   it('cancels a waiting job and leaves the others alone', async () => {
@@ -146,7 +194,7 @@ describe(MemoryJobQueue.name, () => {
     const next = addWaiting();
     expect(queue.cancel(doomed.job.id)).toBe(true);
     await expect(doomed.ended).rejects.toMatchObject({ code: 'CANCELLED' });
-    expect(doomed.job.state).toBe('cancelled');
+    expect(doomed.job).toMatchObject({ state: 'cancelled', error: { code: 'CANCELLED' } });
     expect(running.run.signal.aborted).toBe(false);
 
     const begun = runner.next();
@@ -165,6 +213,15 @@ describe(MemoryJobQueue.name, () => {
     expect((await begun).signal.aborted).toBe(false);
   });
 
+  it('loses nothing when a job is cancelled just as it ends', async () => {
+    const { run, ended } = await addRunning();
+    run.finish(result);
+    expect(queue.cancel(run.job.id)).toBe(true);
+    await expect(ended).resolves.toBe(result);
+    expect(run.job.state).toBe('completed');
+    expectBalance();
+  });
+
   it('knows nothing of a job that has ended', async () => {
     const { run, ended } = await addRunning();
     run.finish();
@@ -180,32 +237,92 @@ describe(MemoryJobQueue.name, () => {
     const error = new Error('no such luck');
     first.run.fail(error);
     await expect(first.ended).rejects.toBe(error);
-    expect(first.run.job.state).toBe('failed');
+    expect(first.run.job).toMatchObject({ state: 'failed', error: { code: 'INTERNAL' } });
     expect((await begun).job.state).toBe('running');
   });
 
-  it('keeps jobs waiting while the engine is away', async () => {
-    let comeBack = () => {};
-    const first = await addRunning();
-    const second = addWaiting();
-    runner.ready = new Promise((resolve) => (comeBack = resolve));
-    first.run.fail(new Error('the host died'));
-    await expect(first.ended).rejects.toThrow('the host died');
-    expect(queue.depth()).toMatchObject({ pending: 1, running: 0 });
-    expect(second.job.state).toBe('queued');
+  describe('an end', () => {
+    it('is told when it is stored, and the next job does not wait for that', async () => {
+      const first = await addRunning();
+      const second = addWaiting();
+      let store = () => {};
+      runner.settle = () => new Promise((resolve) => (store = resolve));
+      let isTold = false;
+      void first.ended.then(() => (isTold = true));
+      const begun = runner.next();
+      first.run.finish();
+      expect((await begun).job).toBe(second.job);
+      await settled();
+      expect([first.run.job.state, isTold]).toEqual(['completed', false]);
+      store();
+      await first.ended;
+    });
 
-    const begun = runner.next();
-    comeBack();
-    expect((await begun).job).toBe(second.job);
+    it('wakes readers once it is stored', async () => {
+      const { run, ended } = await addRunning();
+      let store = () => {};
+      runner.settle = () => new Promise((resolve) => (store = resolve));
+      const change = jest.fn();
+      run.job.events.onChange(change);
+      run.finish();
+      await settled();
+      expect(change).not.toHaveBeenCalled();
+      store();
+      await ended;
+      await settled();
+      expect(change).toHaveBeenCalledTimes(1);
+    });
   });
 
-  it('fails all that wait when the engine never comes back', async () => {
-    runner.ready = Promise.reject(new ServiceError('ENGINE_UNAVAILABLE', 'gone for good'));
-    const jobs = [addWaiting(), addWaiting()];
-    for (const { ended, job } of jobs) {
-      await expect(ended).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE' });
-      expect(job.state).toBe('failed');
-    }
+  describe('while the engine is away', () => {
+    const gone = new ServiceError('ENGINE_UNAVAILABLE', 'gone for good');
+
+    it('keeps jobs waiting', async () => {
+      let comeBack = () => {};
+      const first = await addRunning();
+      const second = addWaiting();
+      runner.ready = new Promise((resolve) => (comeBack = resolve));
+      first.run.fail(new Error('the host died'));
+      await expect(first.ended).rejects.toThrow('the host died');
+      expect(queue.depth()).toMatchObject({ pending: 1, running: 0 });
+      expect(second.job.state).toBe('queued');
+
+      const begun = runner.next();
+      comeBack();
+      expect((await begun).job).toBe(second.job);
+    });
+
+    it('fails those that somebody waits for, when it is not to come back soon', async () => {
+      runner.ready = Promise.reject(gone);
+      const jobs = [addWaiting(), addWaiting()];
+      for (const { ended, job } of jobs) {
+        await expect(ended).rejects.toBe(gone);
+        expect(job.state).toBe('failed');
+      }
+    });
+
+    it('keeps the others, each in its place, however long it takes', async () => {
+      let comeBack = () => {};
+      queue = newQueue(10);
+      const replayed = await addRunning(of('a', durable));
+      runner.ready = Promise.reject(gone);
+      runner.readyAtLast = new Promise((resolve) => (comeBack = resolve));
+      const plain = addWaiting(of('a'));
+      const waiting = [addWaiting(of('a', durable)), addWaiting(of('b', durable)), addWaiting(of('a', durable))];
+      replayed.run.fail(new HostLostError('gone'));
+      await expect(plain.ended).rejects.toBe(gone);
+      await settled();
+      const [first, second, third] = waiting.map(({ job }) => job);
+      expect(queue.placeOf(replayed.run.job).position).toBe(1);
+      expect([first, second, third].map((job) => queue.placeOf(job!).position)).toEqual([3, 2, 4]);
+      runner.ready = Promise.resolve();
+      comeBack();
+      for (const job of [replayed.run.job, second, first, third]) {
+        await settled();
+        expect(runner.latest.job).toBe(job);
+        runner.latest.finish();
+      }
+    });
   });
 
   describe('when the host ends under a job', () => {
@@ -220,13 +337,14 @@ describe(MemoryJobQueue.name, () => {
       await settled();
       expect(first.run.job).toMatchObject({ state: 'queued', attempt: 1 });
       expect(queue.depth()).toMatchObject({ pending: 2, running: 0 });
+      expect([first.run.job, second.job].map((job) => queue.placeOf(job).position)).toEqual([1, 2]);
 
       const again = runner.next();
       comeBack();
       expect((await again).job).toBe(first.run.job);
       expect(first.run.job).toMatchObject({ state: 'running', attempt: 2 });
       const begun = runner.next();
-      runner.latest.finish();
+      runner.latest.finish(result);
       await expect(first.ended).resolves.toBe(result);
       expect((await begun).job).toBe(second.job);
       expect(second.job.attempt).toBe(1);
@@ -280,7 +398,7 @@ describe(MemoryJobQueue.name, () => {
       await expect(first.ended).rejects.toMatchObject({ code: 'INTERRUPTED', retryAfterS: 10 });
       await drained;
 
-      queue = new MemoryJobQueue(runner, 2);
+      queue = newQueue();
       const second = await addRunning();
       runner.ready = new Promise(() => {});
       second.run.fail(lost);
@@ -288,13 +406,55 @@ describe(MemoryJobQueue.name, () => {
       await queue.drain(60_000);
       await expect(second.ended).rejects.toMatchObject({ code: 'INTERRUPTED', retryAfterS: 10 });
     });
+
+    it('leaves a durable one to the next server, and that run counts', async () => {
+      const { run, ended } = await addRunning(durable);
+      const drained = queue.drain(60_000);
+      run.fail(lost);
+      await expect(ended).rejects.toMatchObject({ code: 'INTERRUPTED' });
+      await drained;
+      expect(run.job).toMatchObject({ state: 'queued', attempt: 1 });
+      expectBalance();
+    });
+  });
+
+  describe('of an earlier server', () => {
+    it('runs what is durable, in the order in which it is given', async () => {
+      const next = runner.next();
+      const first = restore(durable, 0);
+      const second = restore(durable, 1);
+      expect((await next).job).toBe(first.job);
+      const then = runner.next();
+      runner.latest.finish();
+      expect((await then).job).toBe(second.job);
+      expect(second.job.attempt).toBe(2);
+    });
+
+    it('fails a job under which two servers or hosts have ended', async () => {
+      const { job, ended } = restore(durable, 2);
+      await expect(ended).rejects.toMatchObject({ code: 'ENGINE_CRASHED' });
+      expect(job.state).toBe('failed');
+      expect(queue.tally()).toMatchObject({ accepted: 1, ended: { failed: 1 } });
+    });
+
+    it('fails what nobody can come back for', async () => {
+      const { ended } = restore({}, 0);
+      await expect(ended).rejects.toMatchObject({ code: 'INTERRUPTED' });
+      expect(runner.runs).toHaveLength(0);
+    });
+
+    it('fails a durable job with a second host that ends under it', async () => {
+      const next = runner.next();
+      const { ended } = restore(durable, 1);
+      (await next).fail(new HostLostError('gone'));
+      await expect(ended).rejects.toMatchObject({ code: 'ENGINE_CRASHED' });
+    });
   });
 
   it('counts every job once, at any moment', async () => {
     const adds = () => {
+      expectBalance();
       const { accepted, ended } = queue.tally();
-      const { pending, running } = queue.depth();
-      expect(accepted).toBe(ended.completed + ended.failed + ended.cancelled + pending + running);
       return { accepted, ...ended };
     };
     const first = await addRunning();
@@ -320,41 +480,235 @@ describe(MemoryJobQueue.name, () => {
     expect(adds()).toEqual({ accepted: 3, completed: 1, failed: 1, cancelled: 1 });
   });
 
-  it('drains: interrupts what waits, lets the running job finish, takes nothing new', async () => {
-    const running = await addRunning();
-    const waiting = addWaiting();
-    const drained = queue.drain(60_000);
-    await expect(waiting.ended).rejects.toMatchObject({ code: 'INTERRUPTED' });
-    expect(refusalOf(newJob())).toMatchObject({ code: 'INTERRUPTED' });
-    running.run.finish();
-    await expect(running.ended).resolves.toBe(result);
-    await drained;
+  describe('drains', () => {
+    it('interrupts what waits, lets the running job finish, takes nothing new', async () => {
+      const running = await addRunning();
+      const waiting = addWaiting();
+      const drained = queue.drain(60_000);
+      await expect(waiting.ended).rejects.toMatchObject({ code: 'INTERRUPTED' });
+      expect(refusalOf(newJob())).toMatchObject({ code: 'INTERRUPTED' });
+      running.run.finish(result);
+      await expect(running.ended).resolves.toBe(result);
+      await drained;
+    });
+
+    it('interrupts the running job when the grace is over', async () => {
+      const running = await addRunning();
+      await queue.drain(1);
+      await expect(running.ended).rejects.toMatchObject({ code: 'INTERRUPTED' });
+      expect(running.run.job.state).toBe('failed');
+    });
+
+    it('leaves durable jobs queued, and takes back the run that it stopped', async () => {
+      const running = await addRunning(durable);
+      const waiting = addWaiting(durable);
+      const kept: unknown[] = [];
+      runner.settle = (job) => {
+        kept.push([job.id, job.state, job.attempt]);
+        return Promise.resolve();
+      };
+      await queue.drain(1);
+      await expect(running.ended).rejects.toMatchObject({ code: 'INTERRUPTED' });
+      await expect(waiting.ended).rejects.toMatchObject({ code: 'INTERRUPTED' });
+      expect(kept).toEqual([
+        [waiting.job.id, 'queued', 0],
+        [running.run.job.id, 'queued', 0],
+      ]);
+      expect(queue.depth()).toMatchObject({ pending: 2, running: 0 });
+      expectBalance();
+    });
+
+    it('waits until every end is stored, also of jobs that come in meanwhile', async () => {
+      const late = newJob();
+      const place = queue.reserve(late);
+      const stores: (() => void)[] = [];
+      runner.settle = () => new Promise((resolve) => stores.push(resolve));
+      const waiting = addWaiting();
+      let isDrained = false;
+      const drained = queue.drain(60_000).then(() => (isDrained = true));
+      place.enter().catch(() => {});
+      await settled();
+      expect(late).toMatchObject({ state: 'failed', error: { code: 'INTERRUPTED' } });
+      stores[0]?.();
+      await expect(waiting.ended).rejects.toMatchObject({ code: 'INTERRUPTED' });
+      await settled();
+      expect(isDrained).toBe(false);
+      stores[1]?.();
+      await drained;
+      expectBalance();
+    });
+
+    it('does not wait for an engine that is away', async () => {
+      runner.ready = new Promise(() => {});
+      addWaiting();
+      await queue.drain(60_000);
+      expect(queue.depth()).toMatchObject({ pending: 0, running: 0 });
+    });
   });
 
-  it('interrupts the running job when the grace is over', async () => {
-    const running = await addRunning();
-    await queue.drain(1);
-    await expect(running.ended).rejects.toMatchObject({ code: 'INTERRUPTED' });
-    expect(running.run.job.state).toBe('failed');
+  describe('holds a job to its time', () => {
+    const soon: Partial<JobOrder> = { timeoutMs: 1000 };
+
+    it('refuses it when it is likely to take longer', async () => {
+      learn(1500);
+      expect(refusalOf(newJob({}, soon))).toMatchObject({
+        code: 'DEADLINE_EXCEEDED',
+        message: 'it is likely to take 1500 ms, timeout_ms is 1000',
+      });
+      learn(300);
+      // 1500 + 0.3 × (300 − 1500) = 1140 for itself; 2280 with the one before it.
+      expect(refusalOf(newJob({}, { timeoutMs: 1139 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+      await addRunning();
+      addWaiting();
+      expect(refusalOf(newJob({}, { timeoutMs: 2300 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+      queue.reserve(newJob({}, { timeoutMs: 3430 }));
+    });
+
+    it('reckons with those before it alone, of which most of a busy client are none', async () => {
+      queue = newQueue(10);
+      learn(1000);
+      await addRunning(of('many'));
+      for (let i = 0; i < 5; i++) addWaiting(of('many'));
+      expect(refusalOf(newJob({}, of('many', { timeoutMs: 6000 })))).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+      queue.reserve(newJob({}, of('one', { timeoutMs: 2000 })));
+    });
+
+    it('accepts it while nothing is known yet', () => {
+      queue.reserve(newJob({}, { timeoutMs: 1 }));
+    });
+
+    it('drops it from the queue', async () => {
+      jest.useFakeTimers({ doNotFake: ['setImmediate', 'performance'] });
+      const running = await addRunning();
+      const { job, ended } = addWaiting(soon);
+      jest.advanceTimersByTime(1000);
+      await expect(ended).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED', message: 'the job had not ended after 1000 ms' });
+      expect(job.state).toBe('failed');
+      expect(running.run.signal.aborted).toBe(false);
+      expectBalance();
+    });
+
+    it('stops it when it runs', async () => {
+      jest.useFakeTimers({ doNotFake: ['setImmediate', 'performance'] });
+      const { run, ended } = await addRunning(soon);
+      jest.advanceTimersByTime(1000);
+      await expect(ended).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+      expect(run.job.state).toBe('failed');
+    });
+
+    it('drops it while it waits to be run again', async () => {
+      jest.useFakeTimers({ doNotFake: ['setImmediate', 'performance'] });
+      const { run, ended } = await addRunning(soon);
+      runner.ready = new Promise(() => {});
+      run.fail(new HostLostError('gone'));
+      await settled();
+      jest.advanceTimersByTime(1000);
+      await expect(ended).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    });
+
+    it('lets go of its clock when the job ends or is left to the next server', async () => {
+      jest.useFakeTimers({ doNotFake: ['setImmediate', 'performance'] });
+      const running = await addRunning();
+      queue.cancel(addWaiting().job.id);
+      running.run.finish();
+      await running.ended;
+      expect(jest.getTimerCount()).toBe(0);
+      runner.ready = new Promise(() => {});
+      addWaiting(durable);
+      addWaiting();
+      expect(jest.getTimerCount()).toBe(2);
+      await queue.drain(60_000);
+      queue = newQueue();
+      restore(durable, 2);
+      expect(jest.getTimerCount()).toBe(0);
+    });
   });
 
-  it('runs each job under the context of its own request', async () => {
-    const storage = new AsyncLocalStorage<string>();
-    const seen: (string | undefined)[] = [];
-    const run = runner.run.bind(runner);
-    runner.run = (job, signal) => {
-      seen.push(storage.getStore());
-      return run(job, signal);
-    };
-    const next = runner.next();
-    const first = storage.run('first', () => queue.add(newJob()));
-    const second = storage.run('second', () => queue.add(newJob()));
-    const begun = await next;
-    const afterwards = runner.next();
-    begun.finish();
-    await first;
-    (await afterwards).finish();
-    await second;
-    expect(seen).toEqual(['first', 'second']);
+  describe('tells readers of a waiting job', () => {
+    function told(job: Job): unknown[] {
+      return job.events
+        .since(0)
+        .filter(({ name }) => name === 'queued')
+        .map(({ data }) => data);
+    }
+
+    it('where it stands and how long that may take, whenever its place changes', async () => {
+      queue = newQueue(10);
+      learn(1000);
+      const running = await addRunning(of('a'));
+      const before = addWaiting(of('a'));
+      const { job } = addWaiting(of('a'));
+      const seen: unknown[] = [];
+      job.events.onChange(() => seen.push(job.events.toldPosition));
+      expect(told(job)).toMatchObject([{ position: 2 }]);
+      const other = addWaiting(of('b'));
+      expect(seen).toEqual([3]);
+      queue.cancel(other.job.id);
+      expect(seen).toEqual([3, 2]);
+      queue.cancel(before.job.id);
+      expect(seen).toEqual([3, 2, 1]);
+      const [{ eta_ms }] = told(job) as [{ eta_ms: number }];
+      expect(eta_ms).toBeGreaterThan(1000);
+      expect(eta_ms).toBeLessThanOrEqual(2000);
+      const next = runner.next();
+      running.run.finish();
+      await next;
+      expect(job.events.since(0).at(-1)).toMatchObject({ name: 'started', data: { attempt: 1 } });
+      expect(job.events.toldPosition).toBeNull();
+    });
+
+    it('that it waits again after its host was lost', async () => {
+      const { run } = await addRunning();
+      runner.ready = new Promise(() => {});
+      run.job.events.onChange(() => {});
+      run.fail(new HostLostError('gone'));
+      await settled();
+      expect(run.job.events.since(0).at(-1)).toMatchObject({ name: 'queued', data: { position: 1 } });
+    });
+
+    it('nothing that it has been told', () => {
+      runner.ready = new Promise(() => {});
+      const { job } = addWaiting();
+      queue.tellPlace(job);
+      queue.tellPlace(job);
+      expect(told(job)).toHaveLength(1);
+    });
+  });
+
+  describe('says where a job stands', () => {
+    it('until its likely end', async () => {
+      learn(1000);
+      const { run } = await addRunning();
+      const { job } = addWaiting();
+      const running = queue.placeOf(run.job);
+      expect(running.position).toBeNull();
+      expect(running.etaMs).toBeLessThanOrEqual(1000);
+      const waiting = queue.placeOf(job);
+      expect(waiting.position).toBe(1);
+      expect(waiting.etaMs).toBeGreaterThanOrEqual(1000);
+      expect(waiting.etaMs).toBeLessThanOrEqual(2000);
+    });
+
+    it('without a guess, when nothing is known', () => {
+      runner.ready = new Promise(() => {});
+      expect(queue.placeOf(addWaiting().job)).toEqual({ position: 1, etaMs: null });
+    });
+
+    it('nowhere, when it has ended', async () => {
+      const { run, ended } = await addRunning();
+      run.finish();
+      await ended;
+      expect(queue.placeOf(run.job)).toEqual({ position: null, etaMs: null });
+    });
+  });
+
+  it('learns from each job that completes how long such take', async () => {
+    const clock = jest.spyOn(performance, 'now').mockReturnValue(0);
+    const measured = await addRunning();
+    clock.mockReturnValue(30_000);
+    measured.run.finish();
+    await measured.ended;
+    clock.mockRestore();
+    expect(estimate.runMs(newJob().request)).toBe(30_000);
   });
 });

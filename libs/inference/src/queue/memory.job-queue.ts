@@ -1,12 +1,13 @@
 import { HostLostError } from '@app/engine';
-import { Logger } from '@nestjs/common';
 import { toJobError } from '../job-error.js';
 import type { Job } from '../job.js';
 import type { EndState, JobResult } from '../job.types.js';
 import { ServiceError } from '../service.error.js';
 import type { DurationEstimate } from './duration-estimate.js';
+import { cancelled, crashed, interrupted, isInterruption, late, stoppedState } from './end-reasons.js';
 import { FairLine, type LineEntry } from './fair-line.js';
 import type { JobQueue, JobTally, QueueDepth, QueuePlace, Reservation, Runner } from './job-queue.js';
+import { QueueRoom, type QueueLimits } from './queue-room.js';
 
 interface Entry extends LineEntry {
   job: Job;
@@ -16,24 +17,15 @@ interface Entry extends LineEntry {
   reject(error: unknown): void;
 }
 
-export interface QueueLimits {
-  maxPending: number;
-  maxPendingPerClient: number;
-}
-
-// Long enough for a rolling update or a supervisor to bring up the next server.
-const restartRetryAfterS = 10;
-
 /** In this process: one job at a time, fair among clients. */
 export class MemoryJobQueue implements JobQueue {
-  private readonly logger = new Logger(MemoryJobQueue.name);
   private readonly line = new FairLine<Entry>();
   /** The job whose host was lost, before all others. */
   private replay: Entry | null = null;
   private running: Entry | null = null;
   private working: Promise<void> | null = null;
   private readonly settling = new Set<Promise<void>>();
-  private readonly reserved = new Map<string, number>();
+  private readonly room: QueueRoom;
   private draining = false;
   /** Jobs that are left to the next server. */
   private kept = 0;
@@ -42,16 +34,18 @@ export class MemoryJobQueue implements JobQueue {
 
   constructor(
     private readonly runner: Runner,
-    private readonly limits: QueueLimits,
+    limits: QueueLimits,
     private readonly estimate: DurationEstimate,
-  ) {}
+  ) {
+    this.room = new QueueRoom(limits);
+  }
 
   reserve(job: Job): Reservation {
     const { client } = job.order;
     this.assertRoom(client);
     this.assertInTime(job);
-    this.addReserved(client, 1);
-    const leave = () => this.addReserved(client, -1);
+    this.room.keep(client);
+    const leave = () => this.room.release(client);
     const enter = () => {
       leave();
       return this.accept(job);
@@ -68,7 +62,7 @@ export class MemoryJobQueue implements JobQueue {
   }
 
   cancel(jobId: string): boolean {
-    return this.stop(jobId, new ServiceError('CANCELLED', 'the job was cancelled'));
+    return this.stop(jobId, cancelled());
   }
 
   placeOf(job: Job): QueuePlace {
@@ -88,7 +82,7 @@ export class MemoryJobQueue implements JobQueue {
   }
 
   depth(): QueueDepth {
-    return { pending: this.pending, running: this.running ? 1 : 0, max: this.limits.maxPending };
+    return { pending: this.pending, running: this.running ? 1 : 0, max: this.room.limits.maxPending };
   }
 
   tally(): JobTally {
@@ -104,7 +98,8 @@ export class MemoryJobQueue implements JobQueue {
       await this.working;
       clearTimeout(timer);
     }
-    await Promise.all(this.settling);
+    // Jobs that were being stored when the end began come in meanwhile.
+    while (this.settling.size > 0) await Promise.all(this.settling);
   }
 
   private get pending(): number {
@@ -118,7 +113,7 @@ export class MemoryJobQueue implements JobQueue {
       const entry: Entry = {
         ...{ id, job, client: order.client, expectedMs: this.estimate.runMs(request) },
         stop: new AbortController(),
-        deadline: setTimeout(() => this.stop(id, late(order.timeoutMs)), order.timeoutMs - job.ageMs),
+        deadline: setTimeout(() => this.stop(id, late(order.timeoutMs)), order.timeoutMs - job.ageMs).unref(),
         ...{ resolve, reject },
       };
       if (this.draining) this.interrupt(entry);
@@ -129,6 +124,8 @@ export class MemoryJobQueue implements JobQueue {
   private enterLine(entry: Entry): void {
     this.line.push(entry);
     this.tellPlace(entry.job);
+    // Its turn may be before that of others.
+    this.tellPlaces();
     this.working ??= this.work();
   }
 
@@ -138,7 +135,7 @@ export class MemoryJobQueue implements JobQueue {
       this.running.stop.abort(reason);
       return true;
     }
-    const entry = this.replay?.id === jobId ? this.takeReplay() : this.line.remove(jobId);
+    const entry = this.take(jobId);
     if (!entry) return false;
     this.end(entry, stoppedState(reason), reason);
     this.tellPlaces();
@@ -159,11 +156,14 @@ export class MemoryJobQueue implements JobQueue {
     try {
       await this.runner.whenReady();
     } catch (error) {
-      // Who waits on a connection is told; a durable job has time.
-      const waiting = this.takeAll();
-      for (const entry of waiting.filter(({ job }) => !job.isDurable)) this.end(entry, 'failed', error);
-      for (const entry of waiting.filter(({ job }) => job.isDurable)) this.line.push(entry);
-      if (this.line.length > 0) await this.runner.whenReadyAtLast();
+      // Who waits on a connection is told; a durable job has time, and keeps its place.
+      const plain = [...this.waiting()].filter(({ job }) => !job.isDurable);
+      for (const { id } of plain) {
+        const entry = this.take(id);
+        if (entry) this.end(entry, 'failed', error);
+      }
+      this.tellPlaces();
+      if (this.line.length > 0 || this.replay) await this.runner.whenReadyAtLast();
     }
   }
 
@@ -205,7 +205,6 @@ export class MemoryJobQueue implements JobQueue {
       job.moveTo('queued');
       this.interrupt(entry);
     } else {
-      this.logger.warn(`${cause.message} under job ${job.id}, which is run once more`);
       job.moveTo('queued');
       this.replay = entry;
       this.tellPlaces();
@@ -254,8 +253,16 @@ export class MemoryJobQueue implements JobQueue {
   }
 
   private tellPlaces(): void {
-    if (this.replay?.job.events.readers) this.tellPlace(this.replay.job);
-    for (const { job } of this.line) if (job.events.readers > 0) this.tellPlace(job);
+    for (const { job } of this.waiting()) if (job.events.readers > 0) this.tellPlace(job);
+  }
+
+  private *waiting(): Iterable<Entry> {
+    if (this.replay) yield this.replay;
+    yield* this.line;
+  }
+
+  private take(jobId: string): Entry | null {
+    return this.replay?.id === jobId ? this.takeReplay() : (this.line.remove(jobId) ?? null);
   }
 
   private takeReplay(): Entry | null {
@@ -269,25 +276,11 @@ export class MemoryJobQueue implements JobQueue {
     return [...(replay ? [replay] : []), ...this.line.drain()];
   }
 
-  private addReserved(client: string, change: 1 | -1): void {
-    const count = (this.reserved.get(client) ?? 0) + change;
-    if (count === 0) this.reserved.delete(client);
-    else this.reserved.set(client, count);
-  }
-
   private assertRoom(client: string): void {
     if (this.draining) throw interrupted();
-    const { maxPending, maxPendingPerClient } = this.limits;
-    const stored = [...this.reserved.values()].reduce((sum, count) => sum + count, 0);
-    // A job that finds nothing before it does not wait.
-    const busy = this.running ? 1 : 0;
-    if (this.pending + stored + busy > maxPending) {
-      throw full(`${this.pending + stored} requests are waiting already, at most ${maxPending} may`, this.headMs());
-    }
-    const own = this.line.lengthOf(client) + (this.reserved.get(client) ?? 0) + (this.running?.client === client ? 1 : 0);
-    if (own > maxPendingPerClient) {
-      throw full(`${own} requests of this client are there already, at most ${maxPendingPerClient} may wait`, this.headMs());
-    }
+    const ofClient = this.line.lengthOf(client) + (this.replay?.client === client ? 1 : 0);
+    const isRunning = this.running !== null;
+    this.room.assertFree(client, { waiting: this.pending, ofClient, isRunning, freeInMs: this.headMs() });
   }
 
   /** @throws ServiceError DEADLINE_EXCEEDED when it is likely to be */
@@ -304,28 +297,4 @@ export class MemoryJobQueue implements JobQueue {
     const runningMs = this.running ? (this.placeOf(this.running.job).etaMs ?? 0) : 0;
     return runningMs + (this.replay ? (this.replay.expectedMs ?? this.estimate.usualMs()) : 0);
   }
-}
-
-function full(message: string, freeInMs: number): ServiceError {
-  return new ServiceError('QUEUE_FULL', message, { retryAfterS: Math.max(1, Math.ceil(freeInMs / 1000)) });
-}
-
-function late(timeoutMs: number): ServiceError {
-  return new ServiceError('DEADLINE_EXCEEDED', `the job had not ended after ${timeoutMs} ms`);
-}
-
-function crashed({ attempt }: Job, cause?: unknown): ServiceError {
-  return new ServiceError('ENGINE_CRASHED', `the engine or the server ended ${attempt} times under this job`, { cause });
-}
-
-function interrupted(why = 'the server is stopping'): ServiceError {
-  return new ServiceError('INTERRUPTED', why, { retryAfterS: restartRetryAfterS });
-}
-
-function stoppedState(reason: unknown): 'failed' | 'cancelled' {
-  return reason instanceof ServiceError && reason.code === 'CANCELLED' ? 'cancelled' : 'failed';
-}
-
-function isInterruption(reason: unknown): boolean {
-  return reason instanceof ServiceError && reason.code === 'INTERRUPTED';
 }

@@ -1,0 +1,131 @@
+import type { AppConfig } from '@app/config';
+import { Logger } from '@nestjs/common';
+import type { IdempotencyIndex } from './idempotency-index.js';
+import type { JobOrder, JobRecord } from './job.types.js';
+import type { JobStore } from './store/job-store.js';
+
+/** What is kept in memory of a job that has ended; everything else is read when somebody asks. */
+interface Ended {
+  id: string;
+  isCompleted: boolean;
+  order: Pick<JobOrder, 'owner' | 'idempotency'>;
+  /** On the clock of this process, which never jumps. */
+  forgetAt: number;
+}
+
+/** Jobs that have ended and are stored, until they are forgotten: after their time, or the oldest first when their bytes are needed. */
+export class JobShelf {
+  private readonly logger = new Logger(JobShelf.name);
+  /** The oldest first. */
+  private readonly jobs = new Map<string, Ended>();
+  private lastTurn: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly store: JobStore,
+    private readonly keys: IdempotencyIndex,
+    private readonly config: Pick<AppConfig['jobs'], 'ttlMs' | 'maxBytes'>,
+  ) {}
+
+  put(record: JobRecord): void {
+    this.keep(record, this.config.ttlMs);
+  }
+
+  /** One that ended before this server began. */
+  putBack(record: JobRecord): void {
+    const { ttlMs } = this.config;
+    // A clock that went back while no server ran must not keep a job for longer than its time.
+    this.keep(record, Math.min(ttlMs, Math.max(0, (record.finishedAt ?? 0) + ttlMs - Date.now())));
+  }
+
+  has(id: string): boolean {
+    return this.find(id) !== null;
+  }
+
+  hasCompleted(id: string): boolean {
+    return this.find(id)?.isCompleted ?? false;
+  }
+
+  /** Calls `create`, which needs so many bytes; before it, ended jobs are forgotten for them, unless all of them would not do. */
+  async createInRoom(neededBytes: number, create: () => Promise<void>): Promise<void> {
+    if (this.excess(neededBytes) <= 0) return create();
+    const { created } = await this.inTurn(async () => {
+      await this.makeRoom(neededBytes);
+      // At once after the look at what is free: what others make room for is not taken from them.
+      return { created: create() };
+    });
+    return created;
+  }
+
+  sweep(): Promise<void> {
+    return this.inTurn(async () => {
+      const now = performance.now();
+      await this.forgetAll([...this.jobs.values()].filter(({ forgetAt }) => forgetAt <= now));
+      const excess = this.excess(0);
+      if (excess > 0) await this.forgetAll(this.oldest(excess) ?? [...this.jobs.values()]);
+    });
+  }
+
+  private keep({ id, order: { owner, idempotency }, state }: JobRecord, leftMs: number): void {
+    const order = { owner, idempotency };
+    const isCompleted = state === 'completed';
+    this.jobs.set(id, { id, isCompleted, order, forgetAt: performance.now() + leftMs });
+    if (isCompleted) this.keys.add(id, order);
+  }
+
+  private find(id: string): Ended | null {
+    const ended = this.jobs.get(id);
+    return ended && ended.forgetAt > performance.now() ? ended : null;
+  }
+
+  private excess(neededBytes: number): number {
+    return this.store.usedBytes() + neededBytes - this.config.maxBytes;
+  }
+
+  private async makeRoom(neededBytes: number): Promise<void> {
+    for (let excess = this.excess(neededBytes); excess > 0; excess = this.excess(neededBytes)) {
+      const ended = this.oldest(excess);
+      if (!ended || !(await this.forgetAll(ended))) return;
+    }
+  }
+
+  /** Those of the oldest that have so many bytes together; null when all have not. */
+  private oldest(bytes: number): Ended[] | null {
+    const found: Ended[] = [];
+    let sum = 0;
+    for (const ended of this.jobs.values()) {
+      found.push(ended);
+      sum += this.store.bytesOf(ended.id);
+      if (sum >= bytes) return found;
+    }
+    return null;
+  }
+
+  /** False: files of some are still there. */
+  private async forgetAll(ended: readonly Ended[]): Promise<boolean> {
+    let areGone = true;
+    for (const one of ended) areGone = (await this.forget(one)) && areGone;
+    return areGone;
+  }
+
+  private async forget(ended: Ended): Promise<boolean> {
+    const { id, order } = ended;
+    this.keys.forget(id, order);
+    this.jobs.delete(id);
+    try {
+      await this.store.remove(id);
+      return true;
+    } catch (error) {
+      // Nobody finds it any more; the next sweep tries again.
+      this.jobs.set(id, { ...ended, forgetAt: -Infinity });
+      this.logger.error(`the files of job ${id} cannot be removed: ${String(error)}`);
+      return false;
+    }
+  }
+
+  /** What is removed for one job is not counted on by another. */
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.lastTurn.then(work);
+    this.lastTurn = turn.catch(() => undefined);
+    return turn;
+  }
+}

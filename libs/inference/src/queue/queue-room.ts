@@ -1,0 +1,59 @@
+import { ServiceError } from '../service.error.js';
+
+export interface QueueLimits {
+  maxPending: number;
+  maxPendingPerClient: number;
+}
+
+/** What is in the queue when somebody comes. */
+export interface Crowd {
+  /** All that wait. */
+  waiting: number;
+  /** Those of the client that comes. */
+  ofClient: number;
+  isRunning: boolean;
+  /** Until one of them is likely to have ended. */
+  freeInMs: number;
+}
+
+/** Who may come in: places are kept for jobs that are still being stored, so that no more are accepted than may wait. */
+export class QueueRoom {
+  private readonly keptOf = new Map<string, number>();
+  private kept = 0;
+
+  constructor(readonly limits: QueueLimits) {}
+
+  /** @throws ServiceError QUEUE_FULL */
+  assertFree(client: string, { waiting, ofClient, isRunning, freeInMs }: Crowd): void {
+    const { maxPending, maxPendingPerClient } = this.limits;
+    const all = waiting + this.kept;
+    const own = ofClient + (this.keptOf.get(client) ?? 0);
+    // While nothing runs, one of those that wait does so for a moment only.
+    if (all + (isRunning ? 1 : 0) > maxPending) {
+      throw full(`${all} requests are waiting already, at most ${maxPending} may`, freeInMs);
+    }
+    const isAlone = !isRunning && all === own;
+    if (own + (isAlone ? 0 : 1) > maxPendingPerClient) {
+      throw full(`${own} requests of this client are waiting already, at most ${maxPendingPerClient} may`, freeInMs);
+    }
+  }
+
+  keep(client: string): void {
+    this.change(client, 1);
+  }
+
+  release(client: string): void {
+    this.change(client, -1);
+  }
+
+  private change(client: string, by: 1 | -1): void {
+    const count = (this.keptOf.get(client) ?? 0) + by;
+    if (count === 0) this.keptOf.delete(client);
+    else this.keptOf.set(client, count);
+    this.kept += by;
+  }
+}
+
+function full(message: string, freeInMs: number): ServiceError {
+  return new ServiceError('QUEUE_FULL', message, { retryAfterS: Math.max(1, Math.ceil(freeInMs / 1000)) });
+}
