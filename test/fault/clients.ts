@@ -86,7 +86,7 @@ export class ChaosClient {
 
   /** One try. */
   private async once(manner: Manner, fields: Fields, headers: Record<string, string>, leaveAfterMs?: number): Promise<Story> {
-    const leave = leaveAfterMs === undefined ? null : AbortSignal.timeout(leaveAfterMs);
+    const leave = leaveAfterMs === undefined ? null : AbortSignal.timeout(Math.ceil(leaveAfterMs));
     const answer = await this.post(fields, headers, leave);
     if (answer === null) return { manner, jobId: null, end: leave?.aborted ? 'left' : 'connection lost', picture: null };
     const { response, body } = answer;

@@ -11,6 +11,7 @@ const wantedJobs = isShort ? 150 : 600;
 const clientCount = 12;
 const seed = Number(process.env.QWEN_FAULT_SEED ?? Date.now() % 100_000);
 const readyWithinMs = 1000;
+const progressMs = 10_000;
 
 interface StoredJob {
   id: string;
@@ -79,6 +80,13 @@ describe(`a service under random faults (seed ${seed})`, () => {
     }
   }
 
+  function showProgress(): void {
+    const answered = clients.reduce((sum, { stories }) => sum + stories.length, 0);
+    process.stderr.write(
+      `${acceptedSoFar()} of ${wantedJobs} jobs accepted, ${answered} clients answered, ${kills.SIGKILL + kills.SIGSEGV} hosts killed\n`,
+    );
+  }
+
   const acceptedSoFar = () => readdirSync(folder).filter((name) => /^[\da-f]{8}-/.test(name)).length;
 
   async function work(client: ChaosClient): Promise<void> {
@@ -106,6 +114,7 @@ describe(`a service under random faults (seed ${seed})`, () => {
         await restartAt((2 * wantedJobs) / 3, 'SIGTERM');
       })();
       const harmed = harm();
+      const shown = setInterval(showProgress, progressMs);
       const worked = clients.map((client) => work(client).catch((error: unknown) => failures.push(error)));
       await Promise.all(worked);
       working = false;
@@ -116,6 +125,7 @@ describe(`a service under random faults (seed ${seed})`, () => {
         const { pending, running } = await readLedger(server.url);
         return pending + running === 0;
       });
+      clearInterval(shown);
       await probe.stop();
     },
     isShort ? 300_000 : 1_200_000,

@@ -18,6 +18,7 @@ import { JobsController } from './jobs/jobs.controller.js';
 import { MetricsController } from './metrics/metrics.controller.js';
 import { ServiceMetrics } from './metrics/service.metrics.js';
 import { RateLimitModule } from './rate-limit/rate-limit.module.js';
+import { UploadBudget } from './uploads/upload-budget.js';
 
 export interface ApiOptions {
   config: AppConfig;
@@ -59,6 +60,7 @@ export class ApiModule {
         JobAccess,
         JobLinks,
         ServiceMetrics,
+        UploadBudget,
       ],
       exports: [SOFTWARE],
     };

@@ -26,6 +26,15 @@ describe(configureApp.name, () => {
     for (const name of ['x-powered-by', 'etag', 'strict-transport-security']) expect(headers).not.toHaveProperty(name);
   });
 
+  it.each([
+    ['Range', 'bytes=99999999-'],
+    ['If-Match', '"another"'],
+    ['If-Unmodified-Since', 'Thu, 01 Jan 1970 00:00:00 GMT'],
+  ])('takes a file of the documentation under a %s that cannot be met for a fault of the request', async (name, value) => {
+    const { status, body } = await request(api.app.getHttpServer()).get('/docs/swagger-ui.css').set(name, value);
+    expect([status, body]).toMatchObject([400, { error: { code: 'INVALID_ARGUMENT', param: null } }]);
+  });
+
   it('keeps idle connections as long as configured, and none whose request never ends', async () => {
     const { headers } = await request(api.app.getHttpServer()).get('/info').set('Connection', 'keep-alive');
     expect(headers['keep-alive']).toBe('timeout=90');

@@ -92,6 +92,9 @@ export interface LimitsConfig {
   maxUploadBytes: number;
   maxInputPixels: number;
   maxInputImages: number;
+  /** Bytes of all uploads together. */
+  uploadBytesInFlight: number;
+  decodeTimeoutMs: number;
 }
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';

@@ -20,6 +20,12 @@ const rules: readonly Rule[] = [
       `limits.maxPixels (${String(maxPixels)}) must hold a square of limits.minSide (${String(minSide)})`,
   },
   {
+    keys: ['limits.maxUploadBytes', 'limits.uploadBytesInFlight'],
+    holds: (maxUploadBytes, uploadBytesInFlight) => Number(maxUploadBytes) <= Number(uploadBytesInFlight),
+    message: (maxUploadBytes, uploadBytesInFlight) =>
+      `limits.uploadBytesInFlight (${String(uploadBytesInFlight)}) must hold a file of limits.maxUploadBytes (${String(maxUploadBytes)})`,
+  },
+  {
     keys: ['rateLimit.storage', 'redis.url'],
     holds: (storage, url) => storage !== 'redis' || url !== null,
     message: () => 'redis needs redis.url',

@@ -75,6 +75,8 @@ describe('loadConfig', () => {
         maxUploadBytes: 20971520,
         maxInputPixels: 50000000,
         maxInputImages: 3,
+        uploadBytesInFlight: 268435456,
+        decodeTimeoutMs: 10000,
       },
       queue: { driver: 'memory', maxPending: 64, maxPendingPerClient: 64, timeoutMs: 600_000 },
       jobs: {
@@ -382,6 +384,21 @@ describe('loadConfig', () => {
       'too few pixels for a side',
       { argv: ['--set', 'limits.maxPixels=1000'] },
       'limits.maxPixels (option --set): limits.maxPixels (1000) must hold a square of limits.minSide (32)',
+    ],
+    [
+      'uploads that hold no file',
+      { argv: ['--set', 'limits.uploadBytesInFlight=1000'] },
+      'limits.uploadBytesInFlight (option --set): limits.uploadBytesInFlight (1000) must hold a file of limits.maxUploadBytes (20971520)',
+    ],
+    [
+      'files that all uploads together cannot hold',
+      { argv: ['--set', 'limits.maxUploadBytes=300000000'] },
+      'limits.maxUploadBytes (option --set): limits.uploadBytesInFlight (268435456) must hold a file of limits.maxUploadBytes (300000000)',
+    ],
+    [
+      'no time to decode',
+      { argv: ['--set', 'limits.decodeTimeoutMs=0'] },
+      'limits.decodeTimeoutMs (option --set): must be an integer from 1 to 3600000; got 0',
     ],
     [
       'every proxy',

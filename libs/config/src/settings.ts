@@ -153,6 +153,17 @@ export const settings: readonly Setting[] = [
   { key: 'limits.maxInputPixels', kind: count(1, 16384 ** 2), description: 'width x height of an uploaded picture' },
   { key: 'limits.maxInputImages', kind: count(1, 16), description: 'uploaded pictures of one request' },
   {
+    key: 'limits.uploadBytesInFlight',
+    kind: count(1, Number.MAX_SAFE_INTEGER),
+    description: 'bytes that all uploads together may hold in memory; one more is refused with 429',
+  },
+  {
+    key: 'limits.decodeTimeoutMs',
+    // sharp's own clock goes up to an hour.
+    kind: count(1, 3_600_000),
+    description: 'milliseconds that the decoding of an uploaded picture may take',
+  },
+  {
     key: 'queue.driver',
     kind: { type: 'choice', choices: ['memory'], planned: ['redis'] },
     description: 'where requests wait',
@@ -242,8 +253,6 @@ export const plannedKeys: readonly string[] = [
   'model.aliases',
   'model.devices',
   'model.root',
-  'limits.uploadBytesInFlight',
-  'limits.decodeTimeoutMs',
   'loras.directory',
   'controlnets',
   'logging.prompts',

@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32, deflateSync } from 'node:zlib';
 import plainSharp from 'sharp';
 import { ImageDecoder } from './image-decoder.js';
 import type { Pixels } from './pixels.js';
 
 const maxInputPixels = 50_000_000;
-const imageDecoder = new ImageDecoder({ maxInputPixels });
+const imageDecoder = new ImageDecoder({ maxInputPixels, decodeTimeoutMs: 10_000 });
 const decode = (bytes: Buffer) => imageDecoder.decode({ field: 'image', bytes });
 const readHeader = (bytes: Buffer) => imageDecoder.readHeader({ field: 'image', bytes });
 
@@ -98,6 +99,28 @@ describe(ImageDecoder.name, () => {
     },
   );
 
+  it('does not unpack the texts of a PNG, however much they hold', async () => {
+    const png = fixture('quadrants.png');
+    const nothing = deflateSync(Buffer.alloc(50_000_000));
+    const text = textChunk(Buffer.concat([Buffer.from('k\0\0', 'latin1'), nothing]));
+    // Unpacked, these are 20 GB.
+    const bytes = Buffer.concat([png.subarray(0, 33), ...Array<Buffer>(400).fill(text), png.subarray(33)]);
+    const decoder = new ImageDecoder({ maxInputPixels, decodeTimeoutMs: 2000 });
+    const image = await decoder.decode({ field: 'image', bytes });
+    expect(Buffer.from(image.data).equals(Buffer.from((await decode(png)).data))).toBe(true);
+  });
+
+  it('gives up on a picture that takes too long, and says so', async () => {
+    const large = await plainSharp({ create: { width: 5000, height: 5000, channels: 3, background: '#dc1e1e' } })
+      .png()
+      .toBuffer();
+    const decoder = new ImageDecoder({ maxInputPixels, decodeTimeoutMs: 1 });
+    await expect(decoder.decode({ field: 'image', bytes: large })).rejects.toMatchObject({
+      code: 'INVALID_IMAGE',
+      message: 'cannot be decoded: it takes longer than 1 ms',
+    });
+  });
+
   it.each([
     ['SVG', () => Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>')],
     ['GIF', () => Buffer.from('R0lGODlhAQABAAAAACwAAAAAAQABAAA=', 'base64')],
@@ -107,6 +130,13 @@ describe(ImageDecoder.name, () => {
     await expect(decode(bytes())).rejects.toMatchObject({ code: 'UNSUPPORTED_MEDIA_TYPE' });
   });
 });
+
+function textChunk(data: Buffer): Buffer {
+  const framed = Buffer.concat([Buffer.alloc(4), Buffer.from('zTXt'), data, Buffer.alloc(4)]);
+  framed.writeUInt32BE(data.length, 0);
+  framed.writeUInt32BE(crc32(framed.subarray(4, -4)), framed.length - 4);
+  return framed;
+}
 
 function zeroWidth(): Buffer {
   const bytes = Buffer.from(fixture('quadrants.png'));

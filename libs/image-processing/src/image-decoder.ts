@@ -4,6 +4,7 @@ import { sniffFormat, type ImageFormat } from './image-format.js';
 import { ImageError } from './image.error.js';
 import type { Pixels } from './pixels.js';
 import { sharp } from './locked-sharp.js';
+import { withoutTextChunks } from './png-chunks.js';
 
 /** An uploaded file, as it came. */
 export interface ImageFile {
@@ -19,35 +20,17 @@ export interface ImageHeader {
   height: number;
 }
 
-const decodeTimeoutS = 10;
-
 /** Untrusted bytes → pixels. */
 @Injectable()
 export class ImageDecoder {
-  constructor(@Inject(configTokens.limits) private readonly limits: Pick<LimitsConfig, 'maxInputPixels'>) {}
+  constructor(@Inject(configTokens.limits) private readonly limits: Pick<LimitsConfig, 'maxInputPixels' | 'decodeTimeoutMs'>) {}
 
   /**
    * Type and size, from the header alone: a bomb is refused before it is unpacked.
    * @throws ImageError
    */
-  async readHeader({ field, bytes }: ImageFile): Promise<ImageHeader> {
-    if (bytes.length === 0) throw new ImageError('INVALID_IMAGE', field, 'the file is empty');
-    const format = sniffFormat(bytes);
-    if (!format) {
-      throw new ImageError('UNSUPPORTED_MEDIA_TYPE', field, 'must be a PNG, JPEG or WebP file; its bytes are none of them');
-    }
-
-    // Our own limit is checked below, with the size in the message; reading a header allocates no pixels.
-    const metadata = await orInvalid(field, sharp(bytes, { limitInputPixels: false, pages: 1 }).metadata());
-    const { width, height } = metadata.autoOrient;
-    const { maxInputPixels } = this.limits;
-    if (width * height > maxInputPixels) {
-      throw new ImageError(
-        'INVALID_IMAGE',
-        field,
-        `has ${width}x${height} = ${width * height} pixels, at most ${maxInputPixels} may come`,
-      );
-    }
+  async readHeader(file: ImageFile): Promise<ImageHeader> {
+    const { format, width, height } = await this.open(file);
     return { format, width, height };
   }
 
@@ -56,11 +39,12 @@ export class ImageDecoder {
    * @throws ImageError
    */
   async decode(file: ImageFile): Promise<Pixels> {
-    await this.readHeader(file);
-    const decoding = sharp(file.bytes, {
+    const { bytes } = await this.open(file);
+    const { maxInputPixels, decodeTimeoutMs } = this.limits;
+    const decoding = sharp(bytes, {
       // A warning is a picture whose rest libvips would make up.
       failOn: 'warning',
-      limitInputPixels: this.limits.maxInputPixels,
+      limitInputPixels: maxInputPixels,
       sequentialRead: true,
       pages: 1,
     })
@@ -68,10 +52,33 @@ export class ImageDecoder {
       .flatten({ background: '#ffffff' })
       .toColourspace('srgb')
       .raw({ depth: 'uchar' })
-      .timeout({ seconds: decodeTimeoutS })
+      .timeout({ seconds: Math.ceil(decodeTimeoutMs / 1000) })
       .toBuffer({ resolveWithObject: true });
-    const { data, info } = await orInvalid(file.field, decoding);
+    const { data, info } = await orInvalid(file.field, within(decodeTimeoutMs, decoding));
     return { width: info.width, height: info.height, channels: 3, data };
+  }
+
+  /** The header, and what sharp shall see of the file. */
+  private async open({ field, bytes }: ImageFile): Promise<ImageHeader & { bytes: Buffer }> {
+    if (bytes.length === 0) throw new ImageError('INVALID_IMAGE', field, 'the file is empty');
+    const format = sniffFormat(bytes);
+    if (!format) {
+      throw new ImageError('UNSUPPORTED_MEDIA_TYPE', field, 'must be a PNG, JPEG or WebP file; its bytes are none of them');
+    }
+
+    const { maxInputPixels, decodeTimeoutMs } = this.limits;
+    const seen = format === 'png' ? withoutTextChunks(bytes) : bytes;
+    // Our own limit is checked below, with the size in the message; reading a header allocates no pixels.
+    const reading = sharp(seen, { limitInputPixels: false, pages: 1 }).metadata();
+    const { width, height } = (await orInvalid(field, within(decodeTimeoutMs, reading))).autoOrient;
+    if (width * height > maxInputPixels) {
+      throw new ImageError(
+        'INVALID_IMAGE',
+        field,
+        `has ${width}x${height} = ${width * height} pixels, at most ${maxInputPixels} may come`,
+      );
+    }
+    return { format, width, height, bytes: seen };
   }
 }
 
@@ -81,5 +88,21 @@ async function orInvalid<T>(field: string, decoding: Promise<T>): Promise<T> {
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n', 1)[0] : String(error);
     throw new ImageError('INVALID_IMAGE', field, `cannot be decoded: ${reason}`, { cause: error });
+  }
+}
+
+/**
+ * sharp has a clock of its own, which stops libvips and frees its thread. It knows whole seconds, and does not run while a
+ * picture is turned upright or the scans of a progressive JPEG are put together: the one here ends the wait, on time.
+ */
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`it takes longer than ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -11,6 +11,28 @@ export function insertTextChunks(png: Buffer, texts: Readonly<Record<string, str
   return Buffer.concat([png.subarray(0, headerEnd), ...chunks, png.subarray(headerEnd)]);
 }
 
+const textTypes: ReadonlySet<number> = new Set(
+  ['tEXt', 'zTXt', 'iTXt'].map((type) => Buffer.from(type, 'latin1').readUInt32BE()),
+);
+
+/**
+ * The file without its texts. No pixel needs them, and a reader of the header unpacks all of them: 20 MB of packed nothing are
+ * seconds of work. What is broken stays, for the reader to find.
+ */
+export function withoutTextChunks(png: Buffer): Buffer {
+  const kept = Buffer.allocUnsafe(png.length);
+  let size = png.copy(kept, 0, 0, signatureBytes);
+  let at = signatureBytes;
+  while (at + frameBytes <= png.length) {
+    const end = at + frameBytes + png.readUInt32BE(at);
+    const isText = textTypes.has(png.readUInt32BE(at + 4)) && end <= png.length;
+    if (!isText) size += png.copy(kept, size, at, end);
+    at = Math.min(end, png.length);
+  }
+  size += png.copy(kept, size, at);
+  return kept.subarray(0, size);
+}
+
 function chunk(type: string, data: Buffer): Buffer {
   const typeAndData = Buffer.concat([Buffer.from(type, 'latin1'), data]);
   const framed = Buffer.alloc(data.length + frameBytes);

@@ -10,6 +10,9 @@ import { errorAnswers } from './error-answers.js';
 import { errorBody, type ErrorResponse } from './error.response.js';
 import { toKnownError } from './known-error.js';
 
+/** What a file that was about to be sent would have been sent with. */
+const ofAnotherAnswer = ['Accept-Ranges', 'Cache-Control', 'ETag', 'Last-Modified'];
+
 /** Every error's way out: the only place that knows which code is which status. */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
@@ -39,7 +42,8 @@ export class ErrorFilter implements ExceptionFilter {
     if (known.code === 'UNAUTHENTICATED') response.setHeader('WWW-Authenticate', 'Bearer');
     if (known.retryAfterS !== null) response.setHeader('Retry-After', String(known.retryAfterS));
     const body: ErrorResponse = { error: errorBody(known, currentRequestId() ?? '') };
-    response.status(status).json(body);
+    for (const name of ofAnotherAnswer) response.removeHeader(name);
+    response.status(status).type('json').json(body);
   }
 
   private orMethodNotAllowed(known: JobError, request: Request, response: Response): JobError {

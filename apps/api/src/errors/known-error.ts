@@ -8,7 +8,8 @@ export function toKnownError(error: unknown): JobError {
 }
 
 const codeOfStatus: Readonly<Record<number, ErrorCode>> = {
-  400: 'INVALID_ARGUMENT',
+  401: 'UNAUTHENTICATED',
+  403: 'FORBIDDEN',
   404: 'NOT_FOUND',
   413: 'PAYLOAD_TOO_LARGE',
   415: 'UNSUPPORTED_MEDIA_TYPE',
@@ -26,6 +27,8 @@ function fromHttp(error: unknown): JobError | null {
   const parserError = parserErrors['type' in error ? String(error.type) : ''];
   if (parserError) return plainJobError(parserError.code, parserError.message);
   const status: unknown = error instanceof HttpException ? error.getStatus() : 'status' in error ? error.status : null;
-  const code = codeOfStatus[Number(status)];
+  // Whatever else Express finds wrong with a request (a Range, a condition that does not hold) is the client's doing.
+  const isClients = Number(status) >= 400 && Number(status) < 500;
+  const code = codeOfStatus[Number(status)] ?? (isClients ? 'INVALID_ARGUMENT' : null);
   return code ? plainJobError(code, error.message) : null;
 }

@@ -4,11 +4,17 @@ import { engineUnavailable, type FieldFault } from '@app/inference';
 import { Inject, Injectable, type ArgumentMetadata, type PipeTransform, type Type } from '@nestjs/common';
 import { validate } from 'class-validator';
 import { fieldsOf, setContext } from '../fields/field.decorator.js';
+import type { FieldKind } from '../fields/field-rules.js';
 import { formValue } from '../fields/form-values.js';
 import { invalidFields } from '../fields/invalid-fields.js';
+import { losesDigits } from '../fields/json-source.js';
 import { unknownFieldFault } from '../fields/unknown-fields.js';
 import { impliedFormat } from './call.js';
 import { SentFields } from './sent-fields.js';
+
+/** An answer that lists what is wrong must not be larger than what was sent: a form may have no more fields either. */
+const maxFields = 64;
+const maxNameLength = 100;
 
 /** Nest's ValidationPipe in strictness (only known fields, nothing converted by guess), with all faults of a request in one answer. */
 @Injectable()
@@ -28,18 +34,24 @@ export class GenerationFieldsPipe implements PipeTransform {
     if (typeof values !== 'object' || values === null || Array.isArray(values)) {
       throw invalidFields([{ field: 'body', message: 'must be a JSON object' }]);
     }
+    const count = Object.keys(values).length;
+    if (count > maxFields) {
+      throw invalidFields([{ field: 'body', message: `must have at most ${maxFields} fields, got ${count}` }]);
+    }
     const fields = fieldsOf(Dto);
     const dto = new Dto();
-    const faults: FieldFault[] = [...sent.call.faults, ...sent.fileFaults];
+    // One fault a field, the first that is found.
+    const faults = new Map([...sent.call.faults, ...sent.fileFaults].map(({ field, message }) => [field, message]));
+    const tell = (field: string, message: string) => faults.has(field) || faults.set(field, message);
     for (const [name, given] of Object.entries(values)) {
       const rule = fields.get(name)?.rule;
-      if (!rule) faults.push({ field: name, message: unknownFieldFault(name) });
-      else if (sent.encoding === 'form' && Array.isArray(given)) faults.push({ field: name, message: 'was sent more than once' });
-      else Object.assign(dto, { [name]: sent.encoding === 'form' ? formValue(given, rule.kind) : (given as unknown) });
+      if (!rule) tell(shortened(name), unknownFieldFault(name));
+      else if (isRepeated(name, given, sent)) tell(name, 'was sent more than once');
+      else if (isDamaged(given, sent)) tell(name, 'must be UTF-8: it holds U+FFFD, which stands for bytes that are not');
+      else Object.assign(dto, { [name]: valueOf(name, given, rule.kind, sent) });
     }
-    const repeated = new Set(faults.map(({ field }) => field));
-    faults.push(...(await this.ruleFaults(dto, sent)).filter(({ field }) => !repeated.has(field)));
-    if (faults.length > 0) throw invalidFields(faults);
+    for (const { field, message } of await this.ruleFaults(dto, sent)) tell(field, message);
+    if (faults.size > 0) throw invalidFields([...faults].map(([field, message]) => ({ field, message })));
     return dto;
   }
 
@@ -56,4 +68,23 @@ export class GenerationFieldsPipe implements PipeTransform {
     if (!status.model) throw engineUnavailable(status);
     return status.model;
   }
+}
+
+function isRepeated(name: string, given: unknown, { encoding, source }: SentFields): boolean {
+  return encoding === 'form' ? Array.isArray(given) : (source?.repeated.has(name) ?? false);
+}
+
+/** The parser of forms puts U+FFFD in the place of bytes that are no text; that of JSON refuses them. */
+function isDamaged(given: unknown, { encoding }: SentFields): boolean {
+  return encoding === 'form' && typeof given === 'string' && given.includes('\ufffd');
+}
+
+function valueOf(name: string, given: unknown, kind: FieldKind, { encoding, source }: SentFields): unknown {
+  if (encoding === 'form') return formValue(given, kind);
+  // No integer at all, so that no rounded value is taken or shown.
+  return kind === 'integer' && losesDigits(source?.numbers.get(name) ?? '') ? NaN : given;
+}
+
+function shortened(name: string): string {
+  return name.length > maxNameLength ? `${name.slice(0, maxNameLength)}…` : name;
 }

@@ -4,7 +4,7 @@ import { isUtf8 } from 'node:buffer';
 import type { Observable } from 'rxjs';
 
 const maxJsonBytes = 1024 * 1024;
-const parse = json({ limit: maxJsonBytes, strict: false, verify: refuseOtherEncodings });
+const parse = json({ limit: maxJsonBytes, strict: false, verify: keepSource });
 
 /** Takes a JSON body in. Not as a middleware: those run before the guards, which refuse without reading a body. */
 @Injectable()
@@ -22,7 +22,17 @@ function takeIn(request: Request, response: Response): Promise<void> {
   });
 }
 
-/** Bytes that are no text would silently become other characters. */
-function refuseOtherEncodings(_request: unknown, _response: unknown, body: Buffer): void {
-  if (!isUtf8(body)) throw new Error('not UTF-8'); // the parser's own error goes around it
+const sources = new WeakMap<object, string>();
+
+/** Text of a body as it was sent, once: it is not kept as long as the request. Empty when none came. */
+export function takeSource(request: Request): string {
+  const source = sources.get(request) ?? '';
+  sources.delete(request);
+  return source;
+}
+
+/** Bytes that are no text would silently become other characters; JSON is UTF-8 (RFC 8259, 8.1). */
+function keepSource(request: object, _response: unknown, body: Buffer, encoding: string): void {
+  if (encoding !== 'utf-8' || !isUtf8(body)) throw new Error('not UTF-8'); // the parser's own error goes around it
+  sources.set(request, body.toString());
 }

@@ -1,7 +1,9 @@
 import { ServiceError, type FieldFault } from '@app/inference';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { Request } from 'express';
+import { readJsonSource, type JsonSource } from '../fields/json-source.js';
 import { readCall, type Call } from './call.js';
+import { takeSource } from './json-body.interceptor.js';
 
 /** A body before anything is known of it; GenerationFieldsPipe makes the DTO of it. */
 export class SentFields {
@@ -12,6 +14,8 @@ export class SentFields {
     readonly call: Call,
     /** What is wrong with the files, told together with what is wrong with the fields. */
     readonly fileFaults: readonly FieldFault[],
+    /** How a JSON body was written; null for a form. */
+    readonly source: JsonSource | null = null,
   ) {}
 }
 
@@ -20,7 +24,7 @@ export const JsonFields = createParamDecorator((_data: unknown, context: Executi
   // null: there is no body, which is a fault of the fields and not of the type.
   if (request.is('application/json') === false)
     throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', 'the body must be application/json');
-  return new SentFields(request.body, 'json', readCall(request), []);
+  return new SentFields(request.body, 'json', readCall(request), [], readJsonSource(takeSource(request)));
 });
 
 export const FormFields = createParamDecorator((_data: unknown, context: ExecutionContext) => {
@@ -32,7 +36,10 @@ export const FormFields = createParamDecorator((_data: unknown, context: Executi
 export const UploadedImage = createParamDecorator((_data: unknown, context: ExecutionContext) => {
   const request = context.switchToHttp().getRequest<Request>();
   const file = uploads(request).find(({ fieldname }) => fieldname === 'image');
-  return { field: 'image', bytes: file?.buffer ?? Buffer.alloc(0) };
+  const bytes = file?.buffer ?? Buffer.alloc(0);
+  // The request lives as long as its answer takes, and is not to hold them.
+  if (file) file.buffer = Buffer.alloc(0);
+  return { field: 'image', bytes };
 });
 
 function uploads(request: Request): Express.Multer.File[] {
@@ -40,13 +47,17 @@ function uploads(request: Request): Express.Multer.File[] {
 }
 
 function fileFaults(request: Request): FieldFault[] {
-  const files = uploads(request);
-  const count = files.filter(({ fieldname }) => fieldname === 'image').length;
-  const image = {
-    field: 'image',
-    message: count === 0 ? 'is required: a PNG, JPEG or WebP file' : `must be one file, got ${count}`,
-  };
-  const others = files.map(({ fieldname }) => fieldname).filter((name) => name !== 'image');
-  const unknown = [...new Set(others)].map((field) => ({ field, message: 'is not a file of this route; did you mean image?' }));
-  return count === 1 ? unknown : [image, ...unknown];
+  const names = uploads(request).map(({ fieldname }) => fieldname);
+  const wrong = imageFault(request, names.filter((name) => name === 'image').length);
+  const others = [...new Set(names)].filter((name) => name !== 'image');
+  return [
+    ...(wrong === null ? [] : [{ field: 'image', message: wrong }]),
+    ...others.map((field) => ({ field, message: 'is not a file of this route; did you mean image?' })),
+  ];
+}
+
+function imageFault(request: Request, count: number): string | null {
+  if (Object.hasOwn((request.body ?? {}) as object, 'image')) return 'must be a file: its part needs a file name';
+  if (count === 0) return 'is required: a PNG, JPEG or WebP file';
+  return count === 1 ? null : `must be one file, got ${count}`;
 }

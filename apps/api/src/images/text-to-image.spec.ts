@@ -175,6 +175,13 @@ describe('POST /text-to-image', () => {
     expect(faultsOf(await post('{"prompt":"x","__proto__":{"seed":1}}'))).toHaveProperty('__proto__');
   });
 
+  it('tells of faults in fewer bytes than they came in', async () => {
+    const many = Object.fromEntries(Array.from({ length: 50_000 }, (_, index) => [`f${index}`, 0]));
+    const response = await post({ ...small, ...many });
+    expect(faultsOf(response)).toEqual({ body: 'must have at most 64 fields, got 50005' });
+    expect(await faults({ ['n'.repeat(500_000)]: 0 })).toEqual({ [`${'n'.repeat(100)}…`]: 'is not a field of this route' });
+  });
+
   it('asks for one image when bytes are wanted', async () => {
     const response = await post({ ...small, num_images: 2 }, { accept: 'image/png' });
     expect(faultsOf(response)).toEqual({ num_images: expect.stringContaining('must be 1 when Accept asks for image bytes') });

@@ -1,66 +1,71 @@
 import { configTokens, type LimitsConfig } from '@app/config';
-import { ServiceError, type ServiceErrorCode } from '@app/inference';
+import { ServiceError } from '@app/inference';
 import { Inject, Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
-import type { Request, RequestHandler, Response } from 'express';
-import multer, { MulterError } from 'multer';
+import type { Request, Response } from 'express';
 import type { Observable } from 'rxjs';
+import { formLimits, maxBodyBytes, type FormLimits } from '../uploads/form-limits.js';
+import { readForm } from '../uploads/read-form.js';
+import { UploadBudget, type UploadShare } from '../uploads/upload-budget.js';
 
-/** One picture is wanted; a second is taken in only to be told of together with the other faults. */
-const maxFiles = 2;
-const maxFieldBytes = 1024 * 1024;
-const maxFields = 64;
-
-/** Takes a multipart body in, files into memory, with every limit set: multer's own are infinite. */
+/** Takes a multipart body in, when there is room for it. What it holds of the budget comes back when its job is stored, or its answer has ended. */
 @Injectable()
 export class UploadInterceptor implements NestInterceptor {
-  private readonly parse: RequestHandler;
+  private readonly limits: FormLimits;
+  private readonly maxBytes: number;
 
-  constructor(@Inject(configTokens.limits) private readonly limits: Pick<LimitsConfig, 'maxUploadBytes'>) {
-    const multerLimits = {
-      fileSize: limits.maxUploadBytes,
-      files: maxFiles,
-      fieldSize: maxFieldBytes,
-      fields: maxFields,
-      parts: maxFiles + maxFields,
-      fieldNameSize: 100,
-      headerPairs: 20,
-      fieldNestingDepth: 1,
-      fieldArrayIndexLimit: 16,
-    };
-    this.parse = multer({ storage: multer.memoryStorage(), limits: multerLimits }).any();
+  constructor(
+    private readonly budget: UploadBudget,
+    @Inject(configTokens.limits) limits: Pick<LimitsConfig, 'maxUploadBytes'>,
+  ) {
+    this.limits = formLimits(limits);
+    this.maxBytes = Math.min(maxBodyBytes(this.limits), budget.total);
   }
 
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const http = context.switchToHttp();
-    const request = http.getRequest<Request>();
-    // null: there is no body, which the fields' own rules tell better.
-    if (request.is('multipart/form-data') === false)
-      throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', 'the body must be multipart/form-data');
-    await this.takeIn(request, http.getResponse<Response>());
+    const [request, response] = [http.getRequest<Request>(), http.getResponse<Response>()];
+    refuseOtherTypes(request);
+    if (response.closed) throw new ServiceError('CANCELLED', 'the client has gone');
+    const share = this.budget.open(request);
+    response.once('close', () => this.budget.release(request));
+    await readForm(request, response, this.limits, this.takeFor(request, share));
     return next.handle();
   }
 
-  private takeIn(request: Request, response: Response): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.parse(request, response, (error: unknown) => (error ? reject(uploadError(error, this.limits)) : resolve()));
-    });
+  /**
+   * Takes the bytes of a body from the budget. A body that tells its length has all of them at once: a refusal reads nothing of
+   * it. One that does not (chunked) has what has come so far: the largest that it might become would keep others out for
+   * bytes that never come, and most such bodies are as small as the others.
+   */
+  private takeFor(request: Request, share: UploadShare): (bytes: number) => void {
+    const length = request.headers['content-length'];
+    if (length !== undefined) {
+      this.assertFits(Number(length));
+      share.grow(Number(length));
+      return () => {};
+    }
+    let came = 0;
+    return (bytes) => {
+      came += bytes;
+      this.assertFits(came);
+      share.grow(bytes);
+    };
+  }
+
+  private assertFits(bytes: number): void {
+    if (bytes > this.maxBytes) {
+      throw new ServiceError('PAYLOAD_TOO_LARGE', `the body has more bytes than a form may have here (${this.maxBytes})`);
+    }
   }
 }
 
-function uploadError(error: unknown, { maxUploadBytes }: Pick<LimitsConfig, 'maxUploadBytes'>): ServiceError {
-  if (!(error instanceof MulterError)) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return new ServiceError('INVALID_ARGUMENT', `the form cannot be read: ${reason}`, { cause: error });
+/** null of `is`: there is no body, which the fields' own rules tell better. */
+function refuseOtherTypes(request: Request): void {
+  if (request.is('multipart/form-data') === false) {
+    throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', 'the body must be multipart/form-data');
   }
-  const { code, field, message } = error;
-  if (code === 'LIMIT_FILE_SIZE') return fieldError('PAYLOAD_TOO_LARGE', field, `has more than ${maxUploadBytes} bytes`, error);
-  if (code === 'LIMIT_FIELD_VALUE') return fieldError('PAYLOAD_TOO_LARGE', field, `has more than ${maxFieldBytes} bytes`, error);
-  if (code === 'LIMIT_FILE_COUNT')
-    return fieldError('INVALID_ARGUMENT', 'image', `must be one file, got more than ${maxFiles}`, error);
-  return fieldError('INVALID_ARGUMENT', field, message, error);
-}
-
-function fieldError(code: ServiceErrorCode, field: string | undefined, message: string, cause: MulterError): ServiceError {
-  if (field === undefined) return new ServiceError(code, message, { cause });
-  return new ServiceError(code, `${field}: ${message}`, { faults: [{ field, message }], cause });
+  const encoding = request.get('content-encoding') ?? 'identity';
+  if (encoding.toLowerCase() !== 'identity') {
+    throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', `a form must come without Content-Encoding, got ${encoding}`);
+  }
 }

@@ -8,11 +8,12 @@ export interface FileContent {
   bytes: Buffer;
 }
 
+/** What must be on the disk, beside the contents of the files, before a change is done. */
 export interface DiskWait {
-  /** Files and folders that must be on the disk before the new names are: paths. */
+  /** Other files and folders, by their paths, which must be there before the new names are. */
   before: readonly string[];
-  /** Milliseconds that were spent on waiting for the disk. */
-  onSync(ms: number): void;
+  /** The new names too. */
+  names: boolean;
 }
 
 // A link in the place of a file is nobody's of this server: ELOOP. NONBLOCK: a pipe there would be waited for without end.
@@ -21,22 +22,21 @@ const writeNew = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | no
 
 /**
  * Each file gets its content at once, in the given order: whoever looks, also after a kill, sees the old one or the new one whole.
- * With `wait` also after a power cut: the contents are on the disk before the names, the names before this resolves.
+ * With `wait` also after a power cut. Answers the milliseconds that it waited for the disk.
  */
-export async function replaceFiles(folder: string, files: readonly FileContent[], wait: DiskWait | null): Promise<void> {
+export async function replaceFiles(folder: string, files: readonly FileContent[], wait: DiskWait | null): Promise<number> {
   const staged = files.map(({ name }) => join(folder, name + temporarySuffix));
   try {
-    const contentMs = await stage(files, staged, wait?.before ?? null);
+    const contentsMs = await stage(files, staged, wait);
     for (const [index, { name }] of files.entries()) await rename(staged[index] ?? '', join(folder, name));
-    if (wait) wait.onSync(contentMs + (await syncAll([folder])));
+    return wait?.names ? contentsMs + (await syncAll([folder])) : contentsMs;
   } catch (error) {
     await Promise.allSettled(staged.map((path) => rm(path, { force: true })));
     throw error;
   }
 }
 
-/** Answers the milliseconds that it waited for the disk. */
-async function stage(files: readonly FileContent[], paths: readonly string[], before: readonly string[] | null): Promise<number> {
+async function stage(files: readonly FileContent[], paths: readonly string[], wait: DiskWait | null): Promise<number> {
   const handles: FileHandle[] = [];
   try {
     for (const [index, { bytes }] of files.entries()) {
@@ -44,7 +44,7 @@ async function stage(files: readonly FileContent[], paths: readonly string[], be
       handles.push(handle);
       await handle.writeFile(bytes);
     }
-    return before ? await syncAll(before, handles) : 0;
+    return wait ? await syncAll(wait.before, handles) : 0;
   } finally {
     await Promise.all(handles.map((handle) => handle.close()));
   }

@@ -97,7 +97,7 @@ export class FileJobStore implements JobStore {
     if (!Number.isSafeInteger(event.id) || event.id < 0)
       throw new Error(`the id of an event must be a whole number, got ${event.id}`);
     const file = { name: previewName(event.id), bytes: encodeEvent(event) };
-    await job.inTurn(() => job.put([file], false));
+    await job.inTurn(() => job.putExtra(file));
   }
 
   async readPreviews(jobId: string): Promise<JobEvent[]> {

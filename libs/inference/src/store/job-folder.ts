@@ -1,7 +1,7 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ServiceError } from '../service.error.js';
-import { readWhole, replaceFiles, type FileContent } from './durable-file.js';
+import { readWhole, replaceFiles, type DiskWait, type FileContent } from './durable-file.js';
 import { isInput, temporarySuffix } from './job-files.js';
 
 /** One job's files: what they take, and whose turn it is to change them. */
@@ -9,7 +9,9 @@ export class JobFolder {
   /** Kept free for what is still to come. */
   reservedBytes = 0;
   private readonly sizes: Map<string, number>;
-  /** The folder's own name and the inputs outlive a power cut. */
+  /** Somebody may have been told that the job outlives a power cut; of one that an earlier server left that is not known. */
+  private promised: boolean;
+  /** The folder's own name and the inputs do outlive it. */
   private onDisk = false;
   private erased = false;
   private lastTurn: Promise<void> = Promise.resolve();
@@ -17,9 +19,10 @@ export class JobFolder {
   constructor(
     readonly path: string,
     private readonly onSync: (ms: number) => void,
-    sizes: Iterable<[name: string, bytes: number]> = [],
+    found: ReadonlyMap<string, number> | null = null,
   ) {
-    this.sizes = new Map(sizes);
+    this.sizes = new Map(found);
+    this.promised = found !== null;
   }
 
   /** Of the files. */
@@ -54,21 +57,25 @@ export class JobFolder {
    *
    * Durable takes two waits. First the contents: a name must never come back after a power cut without them. With them, once a job, its
    * folder's own name in the parent; and inputs that were written without waiting. Then the names in the folder, which the renames made.
-   * Not waited for: removed files, which the next start removes again, and previews, which are only there to be looked at.
+   * Removed files are not waited for: the next start removes them again.
+   *
+   * A job that was waited for once waits for contents ever after: a file system may keep a rename and lose what was renamed, and a job
+   * that is told to be safe would be lost by a change that nobody needed to be.
    */
   async put(files: readonly FileContent[], durable: boolean): Promise<void> {
-    if (this.erased) throw notFound();
-    const before = this.onDisk
-      ? []
-      : [
-          dirname(this.path),
-          ...this.names()
-            .filter(isInput)
-            .map((name) => join(this.path, name)),
-        ];
-    await replaceFiles(this.path, files, durable ? { before, onSync: this.onSync } : null);
-    for (const { name, bytes } of files) this.sizes.set(name, bytes.length);
-    if (durable) this.onDisk = true;
+    const inputs = this.names().filter(isInput);
+    const before = this.onDisk ? [] : [dirname(this.path), ...inputs.map((name) => join(this.path, name))];
+    if (durable) {
+      this.onSync(await this.replace(files, { before, names: true }));
+      this.promised = this.onDisk = true;
+    } else {
+      await this.replace(files, this.promised ? { before: [], names: false } : null);
+    }
+  }
+
+  /** What the job is as good without: no change of it waits for the disk. */
+  async putExtra(file: FileContent): Promise<void> {
+    await this.replace([file], null);
   }
 
   /** @throws ServiceError NOT_FOUND */
@@ -103,6 +110,13 @@ export class JobFolder {
   /** It is no job any more, whatever may be left of it. */
   get isErased(): boolean {
     return this.erased;
+  }
+
+  private async replace(files: readonly FileContent[], wait: DiskWait | null): Promise<number> {
+    if (this.erased) throw notFound();
+    const waitedMs = await replaceFiles(this.path, files, wait);
+    for (const { name, bytes } of files) this.sizes.set(name, bytes.length);
+    return waitedMs;
   }
 }
 
