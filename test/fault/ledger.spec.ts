@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually, newJobsFolder, type Server } from '../e2e/server.js';
-import { allFields, ChaosClient, manners, sha256, type Story } from './clients.js';
+import { allFields, ChaosClient, manners, pause, sha256, type Story } from './clients.js';
 import { Lives } from './lives.js';
 import { Probe, readLedger, type Ledger } from './probe.js';
 import { Random } from './random.js';
@@ -12,6 +12,8 @@ const clientCount = 12;
 const seed = Number(process.env.QWEN_FAULT_SEED ?? Date.now() % 100_000);
 const readyWithinMs = 1000;
 const progressMs = 10_000;
+/** Each death of a host in a row makes the next start wait twice as long. */
+const jobsAKill = wantedJobs / (isShort ? 9 : 18);
 
 interface StoredJob {
   id: string;
@@ -73,12 +75,19 @@ describe(`a service under random faults (seed ${seed})`, () => {
     }
   }
 
+  /** By work and not by time: so a slow machine is not harmed more often than a fast one. */
   async function harm(): Promise<void> {
-    while (working) {
-      await new Promise((resolve) => setTimeout(resolve, random.between(500, 4000)));
-      if (lives.isAlive) await killHost();
+    let next = random.between(1, jobsAKill);
+    while (stillWorking()) {
+      await pause(20);
+      if (acceptedSoFar() < next || !lives.isAlive) continue;
+      next = acceptedSoFar() + random.between(0.5, 1.5) * jobsAKill;
+      await pause(random.between(0, 300));
+      await killHost();
     }
   }
+
+  const stillWorking = () => working;
 
   function showProgress(): void {
     const answered = clients.reduce((sum, { stories }) => sum + stories.length, 0);
@@ -91,13 +100,14 @@ describe(`a service under random faults (seed ${seed})`, () => {
 
   async function work(client: ChaosClient): Promise<void> {
     while (working) {
-      await client.tellOne();
+      const { end } = await client.tellOne();
+      if (end === 'ENGINE_UNAVAILABLE') await pause(100);
       if (acceptedSoFar() >= wantedJobs) working = false;
     }
   }
 
   async function restartAt(jobs: number, signal: NodeJS.Signals): Promise<void> {
-    while (working && acceptedSoFar() < jobs) await new Promise((resolve) => setTimeout(resolve, 50));
+    while (working && acceptedSoFar() < jobs) await pause(50);
     await lives.end(signal);
     await lives.begin();
   }
