@@ -196,6 +196,6 @@ function codeOf(body: Buffer): string {
   return (JSON.parse(body.toString()) as { error: { code: string } }).error.code;
 }
 
-function pause(ms: number): Promise<void> {
+export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { ChaosClient, manners, type Story } from '../e2e/chaos-client.js';
+import { ChaosClient, manners, pause, type Story } from '../e2e/chaos-client.js';
 import { Client } from '../e2e/client.js';
 import { drawEachAlone, type Drawing } from '../e2e/drawing.js';
 import { endedOf, readLedger, type Ledger } from '../e2e/ledger.js';
@@ -14,6 +14,9 @@ const wantedJobs = isShort ? 150 : 600;
 const clientCount = 12;
 const seed = Number(process.env.QWEN_FAULT_SEED ?? Date.now() % 100_000);
 const readyWithinMs = 1000;
+const progressMs = 10_000;
+/** Each death of a host in a row makes the next start wait twice as long. */
+const jobsAKill = wantedJobs / (isShort ? 9 : 18);
 const drawings = [1, 2, 3, 4, 5, 6, 7, 8].map((number): Drawing => ({
   prompt: 'a red circle',
   seed: number,
@@ -75,24 +78,39 @@ describe(`a service under random faults (seed ${seed})`, () => {
     }
   }
 
+  /** By work and not by time: so a slow machine is not harmed more often than a fast one. */
   async function harm(): Promise<void> {
-    while (working) {
-      await new Promise((resolve) => setTimeout(resolve, random.between(500, 4000)));
-      if (lives.isAlive) await killHost();
+    let next = random.between(1, jobsAKill);
+    while (stillWorking()) {
+      await pause(20);
+      if (acceptedSoFar() < next || !lives.isAlive) continue;
+      next = acceptedSoFar() + random.between(0.5, 1.5) * jobsAKill;
+      await pause(random.between(0, 300));
+      await killHost();
     }
+  }
+
+  const stillWorking = () => working;
+
+  function showProgress(): void {
+    const answered = clients.reduce((sum, { stories }) => sum + stories.length, 0);
+    process.stderr.write(
+      `${acceptedSoFar()} of ${wantedJobs} jobs accepted, ${answered} clients answered, ${kills.SIGKILL + kills.SIGSEGV} hosts killed\n`,
+    );
   }
 
   const acceptedSoFar = () => readdirSync(folder).filter((name) => /^[\da-f]{8}-/.test(name)).length;
 
   async function work(client: ChaosClient): Promise<void> {
     while (working) {
-      await client.tellOne();
+      const { end } = await client.tellOne();
+      if (end === 'ENGINE_UNAVAILABLE') await pause(100);
       if (acceptedSoFar() >= wantedJobs) working = false;
     }
   }
 
   async function restartAt(jobs: number, signal: NodeJS.Signals): Promise<void> {
-    while (working && acceptedSoFar() < jobs) await new Promise((resolve) => setTimeout(resolve, 50));
+    while (working && acceptedSoFar() < jobs) await pause(50);
     await lives.end(signal);
     await lives.begin();
   }
@@ -109,6 +127,7 @@ describe(`a service under random faults (seed ${seed})`, () => {
         await restartAt((2 * wantedJobs) / 3, 'SIGTERM');
       })();
       const harmed = harm();
+      const shown = setInterval(showProgress, progressMs);
       const worked = clients.map((client) => work(client).catch((error: unknown) => failures.push(error)));
       await Promise.all(worked);
       working = false;
@@ -119,6 +138,7 @@ describe(`a service under random faults (seed ${seed})`, () => {
         const { pending, running } = await readLedger(server.url);
         return pending + running === 0;
       });
+      clearInterval(shown);
       await probe.stop();
     },
     isShort ? 300_000 : 1_200_000,

@@ -99,7 +99,10 @@ export class InferenceService {
   async cancel(id: string): Promise<JobView | null> {
     if (this.queue.cancel(id)) {
       const enough = new AbortController();
-      await Promise.race([this.ledger.over(id), delay(cancelPatienceMs, undefined, { signal: enough.signal }).catch(() => null)]);
+      await Promise.race([
+        this.ledger.over(id),
+        delay(cancelPatienceMs, undefined, { signal: enough.signal, ref: false }).catch(() => null),
+      ]);
       enough.abort();
     }
     return this.view(id);

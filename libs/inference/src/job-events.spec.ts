@@ -1,7 +1,14 @@
 import { JobEvents } from './job-events.js';
+import type { JobEvent } from './job.types.js';
 
 function names(events: JobEvents, after = 0): string[] {
   return events.since(after).map(({ name, data }) => `${name} ${JSON.stringify(data ?? {})}`);
+}
+
+function preview(events: JobEvents, index: number): JobEvent {
+  const event = events.newPreview({ image: 0, index });
+  events.tellPreview(event);
+  return event;
 }
 
 describe(JobEvents.name, () => {
@@ -11,15 +18,15 @@ describe(JobEvents.name, () => {
     events.queued({ position: 1 });
     events.started({ attempt: 1 });
     events.progress({ step: 1 });
-    events.preview({ index: 0 });
+    preview(events, 0);
     events.progress({ step: 2 });
-    events.preview({ index: 1 });
+    preview(events, 1);
     expect(names(events)).toEqual([
       'queued {"position":1}',
       'started {"attempt":1}',
-      'preview {"index":0}',
+      'preview {"image":0,"index":0}',
       'progress {"step":2}',
-      'preview {"index":1}',
+      'preview {"image":0,"index":1}',
     ]);
     expect(events.since(0).map(({ id }) => id)).toEqual([2, 3, 5, 6, 7]);
   });
@@ -35,11 +42,20 @@ describe(JobEvents.name, () => {
   it('starts progress anew with another attempt, and never tells a preview twice', () => {
     const events = new JobEvents();
     events.started({ attempt: 1 });
-    events.preview({ index: 0 });
+    preview(events, 0);
     events.progress({ step: 9 });
     events.queued({ position: 1 });
     events.started({ attempt: 2 });
-    expect(names(events)).toEqual(['preview {"index":0}', 'queued {"position":1}', 'started {"attempt":2}']);
+    expect(names(events)).toEqual(['preview {"image":0,"index":0}', 'queued {"position":1}', 'started {"attempt":2}']);
+  });
+
+  it('tells a preview when it is stored, and knows which there are', () => {
+    const events = new JobEvents();
+    const event = events.newPreview({ image: 0, index: 1 });
+    expect([events.since(0), events.hasPreview(0, 1)]).toEqual([[], false]);
+    events.tellPreview(event);
+    expect(events.since(0)).toEqual([event]);
+    expect([events.hasPreview(0, 1), events.hasPreview(1, 1), events.hasPreview(0, 0)]).toEqual([true, false, false]);
   });
 
   it('has one last event, with the highest id', () => {
@@ -68,11 +84,11 @@ describe(JobEvents.name, () => {
 
   it('keeps previews of earlier servers with their ids', () => {
     const first = new JobEvents();
-    const preview = first.preview({ index: 0 });
-    const second = new JobEvents(first.toRecord(), [preview]);
-    const newer = second.preview({ index: 1 });
-    expect(second.since(0)).toEqual([preview, newer]);
-    expect(second.since(preview.id)).toEqual([newer]);
+    const older = preview(first, 0);
+    const second = new JobEvents(first.toRecord(), [older]);
+    const newer = preview(second, 1);
+    expect(second.since(0)).toEqual([older, newer]);
+    expect(second.since(older.id)).toEqual([newer]);
   });
 
   it('knows what readers know of the place in the queue', () => {
@@ -95,7 +111,7 @@ describe(JobEvents.name, () => {
     events.queued({ position: 1 });
     events.started({ attempt: 1 });
     events.progress({ step: 1 });
-    events.preview({ index: 0 });
+    preview(events, 0);
     expect(change).toHaveBeenCalledTimes(4);
     events.end('failed');
     expect(change).toHaveBeenCalledTimes(4);

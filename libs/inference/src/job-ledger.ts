@@ -107,7 +107,8 @@ export class JobLedger implements OnModuleDestroy {
   /** Events of a job that has ended. */
   async eventsOfEnded(id: string): Promise<JobEvent[]> {
     const record = await this.record(id);
-    return record ? [...record.events.latest, ...(await this.store.readPreviews(id))].sort((a, b) => a.id - b.id) : [];
+    const previews = (await this.readOrNull(id, () => this.store.readPreviews(id))) ?? [];
+    return record ? [...record.events.latest, ...previews].sort((a, b) => a.id - b.id) : [];
   }
 
   async image(record: JobRecord, index: number): Promise<JobImage | null> {

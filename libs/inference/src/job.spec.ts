@@ -76,7 +76,8 @@ describe('Job', () => {
     job.events.queued({ position: 1, eta_ms: null });
     job.moveTo('running');
     job.events.started({ attempt: 1 });
-    const preview = job.events.preview({ attempt: 1, image: 0, index: 0 });
+    const preview = job.events.newPreview({ attempt: 1, image: 0, index: 0 });
+    job.events.tellPreview(preview);
     const record = JSON.parse(JSON.stringify(job.toRecord())) as JobRecord;
     const again = Job.restored(record, [preview]);
     const { id, createdAt, token, request, order } = job;

@@ -98,7 +98,7 @@ describe(ApiKeyGuard.name, () => {
   it('is told in the OpenAPI document, and only when there are keys', async () => {
     interface Document {
       components: { securitySchemes?: object };
-      paths: Record<string, Record<string, { security?: object }>>;
+      paths: Record<string, Record<string, { security?: object; responses: object }>>;
     }
     const document = (await server().get('/openapi.json')).body as Document;
     expect(document.components.securitySchemes).toEqual({
@@ -109,6 +109,10 @@ describe(ApiKeyGuard.name, () => {
     expect(document.paths['/text-to-image']?.['post']?.security).toEqual(security);
     expect(document.paths['/info']?.['get']?.security).toEqual(security);
     expect(document.paths['/health/ready']?.['get']?.security).toBeUndefined();
+    const closed = Object.values(document.paths).flatMap((operations) =>
+      Object.values(operations).filter((operation) => operation.security),
+    );
+    for (const { responses } of closed) expect(Object.keys(responses)).toEqual(expect.arrayContaining(['401', '403']));
 
     const open = await startTestApi();
     const openDocument = (await request(open.app.getHttpServer()).get('/openapi.json')).body as Document;

@@ -1,13 +1,14 @@
 import { configTokens, type QueueConfig } from '@app/config';
 import type { ImageFile } from '@app/image-processing';
-import { InferenceService, type JobOrder, type JobRequest } from '@app/inference';
+import { InferenceService, type JobOrder, type JobRequest, type SubmittedJob } from '@app/inference';
 import { currentRequestId } from '@app/observability';
 import { Controller, Header, HttpCode, Inject, Post, Res, UseGuards, UseInterceptors, type StreamableFile } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
-import type { Response } from 'express';
+import type { Request, Response } from 'express';
 import { ApiErrors } from '../errors/error.response.js';
 import type { JobResponse } from '../jobs/job.response.js';
 import { RateLimitGuard } from '../rate-limit/rate-limit.guard.js';
+import { UploadBudget } from '../uploads/upload-budget.js';
 import { ApiGeneration } from './api-generation.decorator.js';
 import { planAnswer, SentCall, type AnswerPlan, type Call } from './call.js';
 import { ClientSignal } from './client-signal.decorator.js';
@@ -20,6 +21,8 @@ import { RequestResolver } from './request-resolver.js';
 import { FormFields, JsonFields, UploadedImage } from './sent-fields.js';
 import { TextToImageDto } from './text-to-image.dto.js';
 import { UploadInterceptor } from './upload.interceptor.js';
+
+const nothing = Buffer.alloc(0);
 
 /** One call on its way from its fields to its answer. */
 interface Drawing {
@@ -39,6 +42,7 @@ export class ImagesController {
     private readonly resolver: RequestResolver,
     private readonly inference: InferenceService,
     private readonly answers: GenerationAnswers,
+    private readonly uploads: UploadBudget,
     @Inject(configTokens.queue) private readonly queue: Pick<QueueConfig, 'timeoutMs'>,
   ) {}
 
@@ -84,10 +88,19 @@ export class ImagesController {
   }
 
   private async draw(drawing: Drawing, gone: AbortSignal, response: Response): Promise<StreamableFile | JobResponse> {
-    const { plan, request, files } = drawing;
-    const job = await this.inference.submit(request, files, this.orderOf(drawing));
+    const { plan, request } = drawing;
+    const job = await this.submit(drawing, response.req);
     if (plan.form === 'job') return this.answers.accepted(job, response);
     return this.answers.drawn(job, { form: plan.form, format: plan.format, quality: request.output.quality }, gone, response);
+  }
+
+  private async submit(drawing: Drawing, sent: Request): Promise<SubmittedJob> {
+    const { request, files } = drawing;
+    const job = await this.inference.submit(request, files, this.orderOf(drawing));
+    // They lie on the disk now, and a job may wait for long: Nest holds a handler's arguments until it has answered.
+    for (const file of files) file.bytes = nothing;
+    this.uploads.release(sent);
+    return job;
   }
 
   private orderOf({ call, dto, plan, request, files }: Drawing): JobOrder {

@@ -36,7 +36,10 @@ export const FormFields = createParamDecorator((_data: unknown, context: Executi
 export const UploadedImage = createParamDecorator((_data: unknown, context: ExecutionContext) => {
   const request = context.switchToHttp().getRequest<Request>();
   const file = uploads(request).find(({ fieldname }) => fieldname === 'image');
-  return { field: 'image', bytes: file?.buffer ?? Buffer.alloc(0) };
+  const bytes = file?.buffer ?? Buffer.alloc(0);
+  // The request lives as long as its answer takes, and is not to hold them.
+  if (file) file.buffer = Buffer.alloc(0);
+  return { field: 'image', bytes };
 });
 
 function uploads(request: Request): Express.Multer.File[] {

@@ -192,13 +192,17 @@ describe('POST /text-to-image', () => {
     await post({ ...small, output_quality: 50, output_format: 'jpeg' }).expect(200);
   });
 
-  it.each(['9007199254740992', '9007199254740993', '1e400'])(
+  it.each(['9007199254740992', '9007199254740993', '9007199254740990.6', '1e400'])(
     'refuses the seed %s without claiming another number',
     async (seed) => {
       const body = `{"prompt":"a red circle","seed":${seed}}`;
       expect(faultsOf(await post(body))).toEqual({ seed: 'must be an integer from 0 to 9007199254740991' });
     },
   );
+
+  it('refuses a field that comes twice', async () => {
+    expect(faultsOf(await post('{"prompt":"x","seed":1,"\\u0073eed":2}'))).toEqual({ seed: 'was sent more than once' });
+  });
 
   it('takes the largest seed exactly, and leaves room for those of further images', async () => {
     const seed = Number.MAX_SAFE_INTEGER;

@@ -7,7 +7,7 @@ import { formLimits, maxBodyBytes, type FormLimits } from '../uploads/form-limit
 import { readForm } from '../uploads/read-form.js';
 import { UploadBudget, type UploadShare } from '../uploads/upload-budget.js';
 
-/** Takes a multipart body in, when there is room for it. What it holds of the budget comes back when its answer has ended. */
+/** Takes a multipart body in, when there is room for it. What it holds of the budget comes back when its job is stored, or its answer has ended. */
 @Injectable()
 export class UploadInterceptor implements NestInterceptor {
   private readonly limits: FormLimits;
@@ -26,8 +26,8 @@ export class UploadInterceptor implements NestInterceptor {
     const [request, response] = [http.getRequest<Request>(), http.getResponse<Response>()];
     refuseOtherTypes(request);
     if (response.closed) throw new ServiceError('CANCELLED', 'the client has gone');
-    const share = this.budget.open();
-    response.once('close', () => share.release());
+    const share = this.budget.open(request);
+    response.once('close', () => this.budget.release(request));
     await readForm(request, response, this.limits, this.takeFor(request, share));
     return next.handle();
   }

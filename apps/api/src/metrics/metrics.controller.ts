@@ -12,7 +12,7 @@ export class MetricsController {
   @Get()
   @ApiOperation({ summary: 'Counters for Prometheus', operationId: 'getMetrics' })
   @ApiOkResponse({ content: { 'text/plain': { schema: { type: 'string' } } } })
-  @ApiErrors('METHOD_NOT_ALLOWED')
+  @ApiErrors('UNAUTHENTICATED', 'FORBIDDEN', 'METHOD_NOT_ALLOWED')
   async read(@Res({ passthrough: true }) response: Response): Promise<string> {
     response.setHeader('Content-Type', this.metrics.contentType);
     return this.metrics.text();

@@ -1,6 +1,7 @@
 import { configTokens, type LimitsConfig } from '@app/config';
 import { ServiceError } from '@app/inference';
 import { Inject, Injectable } from '@nestjs/common';
+import type { Request } from 'express';
 
 /** What one upload holds of the budget. */
 export interface UploadShare {
@@ -18,16 +19,17 @@ const retryAfterS = 5;
 export class UploadBudget {
   readonly total: number;
   private held = 0;
+  private readonly shares = new WeakMap<Request, UploadShare>();
 
   constructor(@Inject(configTokens.limits) { uploadBytesInFlight }: Pick<LimitsConfig, 'uploadBytesInFlight'>) {
     this.total = uploadBytesInFlight;
   }
 
-  /** An empty share; whoever opens it sees to its release. */
-  open(): UploadShare {
+  /** An empty share for what a request brings. */
+  open(request: Request): UploadShare {
     let own = 0;
     let isOpen = true;
-    return {
+    const share: UploadShare = {
       grow: (bytes) => {
         if (!isOpen) return;
         this.take(bytes);
@@ -39,6 +41,13 @@ export class UploadBudget {
         isOpen = false;
       },
     };
+    this.shares.set(request, share);
+    return share;
+  }
+
+  /** What the request brought is in memory no more. Twice is fine. */
+  release(request: Request): void {
+    this.shares.get(request)?.release();
   }
 
   private take(bytes: number): void {

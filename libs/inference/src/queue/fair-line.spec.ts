@@ -1,4 +1,4 @@
-import { random, type Random } from '../../../../test/fixtures/random.js';
+import { Random } from '../../../../test/fault/random.js';
 import { FairLine, type LineEntry } from './fair-line.js';
 
 let count = 0;
@@ -118,19 +118,19 @@ describe(FairLine.name, () => {
   });
 
   describe.each([1, 2, 3])('under random operations (seed %i)', (seed) => {
-    function somebody({ below }: Random): string {
-      return `client ${below(1 + below(6))}`;
-    }
+    const dice = new Random(seed);
+    const below = (limit: number) => Math.floor(dice.next() * limit);
+    // Some come often, some hardly ever.
+    const somebody = () => `client ${below(1 + below(6))}`;
 
     it('does what the naive one does, and tells every place as it will be', () => {
-      const dice = random(seed);
       const line = new FairLine();
       const naive = new NaiveLine();
       for (let i = 0; i < 800; i++) {
         const order = naive.order();
-        const roll = dice.below(10);
+        const roll = below(10);
         if (roll < 5 && order.length < 30) {
-          const next = entry(somebody(dice), dice.below(2) ? dice.below(1000) : null);
+          const next = entry(somebody(), below(2) ? below(1000) : null);
           const { position } = line.placeOfNext(next.client, 0);
           line.push(next);
           naive.push(next);
@@ -138,7 +138,7 @@ describe(FairLine.name, () => {
         } else if (roll < 8) {
           expect(line.shift()).toBe(naive.shift());
         } else if (order.length > 0) {
-          const victim = order[dice.below(order.length)]!;
+          const victim = dice.pick(order);
           expect(line.remove(victim.id)).toBe(victim);
           naive.remove(victim.id);
           expect(line.remove(victim.id)).toBeUndefined();
@@ -153,9 +153,8 @@ describe(FairLine.name, () => {
     });
 
     it('forgets nothing of the times that it sums up', () => {
-      const dice = random(seed);
       const line = new FairLine();
-      for (let i = 0; i < 500; i++) line.push(entry(somebody(dice), dice.below(2) ? dice.below(1000) : null));
+      for (let i = 0; i < 500; i++) line.push(entry(somebody(), below(2) ? below(1000) : null));
       for (let i = 0; i < 300; i++) line.shift();
       const own = [...line];
       const whole = own.reduce((sum, { expectedMs }) => sum + (expectedMs ?? 7), 0);

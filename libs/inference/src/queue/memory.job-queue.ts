@@ -44,8 +44,7 @@ export class MemoryJobQueue implements JobQueue {
     const { client } = job.order;
     this.assertRoom(client);
     this.assertInTime(job);
-    this.room.keep(client);
-    const leave = () => this.room.release(client);
+    const leave = this.room.keep(client);
     const enter = () => {
       leave();
       return this.accept(job);
@@ -98,8 +97,8 @@ export class MemoryJobQueue implements JobQueue {
       await this.working;
       clearTimeout(timer);
     }
-    // Jobs that were being stored when the end began come in meanwhile.
-    while (this.settling.size > 0) await Promise.all(this.settling);
+    // A job that was being stored when the end began comes in meanwhile; its own end must be stored like any other.
+    while (this.room.kept.size + this.settling.size > 0) await Promise.all([...this.room.kept, ...this.settling]);
   }
 
   private get pending(): number {

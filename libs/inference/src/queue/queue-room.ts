@@ -18,15 +18,16 @@ export interface Crowd {
 
 /** Who may come in: places are kept for jobs that are still being stored, so that no more are accepted than may wait. */
 export class QueueRoom {
+  /** One for each place that is kept, until it is not any more. */
+  readonly kept = new Set<Promise<void>>();
   private readonly keptOf = new Map<string, number>();
-  private kept = 0;
 
   constructor(readonly limits: QueueLimits) {}
 
   /** @throws ServiceError QUEUE_FULL */
   assertFree(client: string, { waiting, ofClient, isRunning, freeInMs }: Crowd): void {
     const { maxPending, maxPendingPerClient } = this.limits;
-    const all = waiting + this.kept;
+    const all = waiting + this.kept.size;
     const own = ofClient + (this.keptOf.get(client) ?? 0);
     // While nothing runs, one of those that wait does so for a moment only.
     if (all + (isRunning ? 1 : 0) > maxPending) {
@@ -38,19 +39,23 @@ export class QueueRoom {
     }
   }
 
-  keep(client: string): void {
-    this.change(client, 1);
+  /** Keeps a place until the function is called that is given back. */
+  keep(client: string): () => void {
+    this.count(client, 1);
+    let decide = () => {};
+    const decided = new Promise<void>((resolve) => (decide = resolve));
+    this.kept.add(decided);
+    return () => {
+      this.kept.delete(decided);
+      this.count(client, -1);
+      decide();
+    };
   }
 
-  release(client: string): void {
-    this.change(client, -1);
-  }
-
-  private change(client: string, by: 1 | -1): void {
-    const count = (this.keptOf.get(client) ?? 0) + by;
+  private count(client: string, change: 1 | -1): void {
+    const count = (this.keptOf.get(client) ?? 0) + change;
     if (count === 0) this.keptOf.delete(client);
     else this.keptOf.set(client, count);
-    this.kept += by;
   }
 }
 
