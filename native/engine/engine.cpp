@@ -12,10 +12,10 @@
 #include <new>
 
 #include "engine/device.h"
+#include "engine/memory_plan.h"
 #include "errors/error.h"
 #include "pipeline/pipeline.h"
 #include "weights/json.h"
-#include "weights/weights.h"
 
 namespace qwen::engine {
 
@@ -76,58 +76,6 @@ std::string read_pipeline_class(const std::string& folder) {
   return name;
 }
 
-struct FolderSize {
-  int64_t parameters = 0;  // all tensors
-  int64_t needed = 0;      // tensors that the engine holds
-  int64_t largest = 0;     // of the three parts
-};
-
-FolderSize measure(const std::string& folder) {
-  FolderSize size;
-  const auto add = [&](const std::string& part, const std::string& base, const auto& rename,
-                       const auto& unused) {
-    int64_t needed = 0;
-    const auto checkpoint = weights::Checkpoint::open(folder + "/" + part, base, rename);
-    for (const auto& [name, tensor] : checkpoint.tensors()) {
-      size.parameters += tensor.numel();
-      if (!unused(name)) needed += tensor.numel();
-    }
-    size.needed += needed;
-    size.largest = std::max(size.largest, needed);
-  };
-  const auto same = [](const std::string& name) { return name; };
-  const auto all_used = [](const std::string&) { return false; };
-  add("text_encoder", "model", models::qwen2_5_vl::canonical_name, models::qwen2_5_vl::is_unused);
-  add("transformer", "diffusion_pytorch_model", same, all_used);
-  add("vae", "diffusion_pytorch_model", same, models::vae::is_unused);
-  return size;
-}
-
-// float32 on a CPU where it fits, else bfloat16; bfloat16 on CUDA. Fails where the model can never
-// fit. What the device has counts, not what is free just now: two starts must draw the same
-// pictures.
-at::ScalarType choose_dtype(const LoadOptions& options, c10::Device device,
-                            const FolderSize& size) {
-  const int64_t budget =
-      options.memory_budget > 0 ? options.memory_budget : device_stats(device).memory_total;
-  const int64_t elements = options.sequential ? size.largest : size.needed;
-  const auto fits = [&](at::ScalarType dtype) {
-    return elements * static_cast<int64_t>(c10::elementSize(dtype)) <= budget;
-  };
-  at::ScalarType dtype = options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
-  if (options.dtype == "auto" && (device.is_cuda() || !fits(at::kFloat))) dtype = at::kBFloat16;
-  if (!fits(dtype)) {
-    throw EngineError(
-        ErrorCode::InvalidModel,
-        "the weights need " +
-            std::to_string(elements * static_cast<int64_t>(c10::elementSize(dtype))) +
-            " bytes in " + (dtype == at::kFloat ? "float32" : "bfloat16") + ", " +
-            std::to_string(budget) +
-            " are there: use dtype bfloat16, residency sequential or a larger device");
-  }
-  return dtype;
-}
-
 pipeline::VaeTiling parse_tiling(const std::string& name) {
   if (name == "auto") return pipeline::VaeTiling::Auto;
   if (name == "always") return pipeline::VaeTiling::Always;
@@ -166,7 +114,7 @@ ModelInfo Engine::load(const std::string& folder, const LoadOptions& options) {
   return translated(device, [&] {
     ModelInfo info;
     info.pipeline_class = read_pipeline_class(folder);
-    const FolderSize size = measure(folder);
+    const FolderSize size = measure_folder(folder);
     const at::ScalarType dtype = choose_dtype(options, device, size);
     loaded_.reset(new Loaded{
         device, pipeline::Pipeline(folder, {.device = device,
@@ -175,6 +123,8 @@ ModelInfo Engine::load(const std::string& folder, const LoadOptions& options) {
                                             .vae_tiling = parse_tiling(options.vae_tiling)})});
     info.dtype = dtype == at::kFloat ? "float32" : "bfloat16";
     info.parameters = size.parameters;
+    info.memory = plan_memory(folder, options, device, dtype, size);
+    info.memory.tiling = loaded_->pipeline.vae_tiles();
     info.size_multiple = loaded_->pipeline.size_multiple();
     info.min_steps = loaded_->pipeline.min_steps();
     info.default_side = kDefaultLatentSide * loaded_->pipeline.spatial_ratio();
