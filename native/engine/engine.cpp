@@ -7,12 +7,11 @@
 #include <torch/headeronly/version.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
-#include <new>
 
 #include "engine/device.h"
 #include "engine/memory_plan.h"
+#include "engine/out_of_memory.h"
 #include "errors/error.h"
 #include "pipeline/pipeline.h"
 #include "weights/json.h"
@@ -27,40 +26,26 @@ namespace {
 constexpr int64_t kDefaultLatentSide = 128;  // diffusers' default_sample_size
 constexpr const char* kServedClass = "QwenImagePipeline";
 
-// Memory that runs out elsewhere than in libtorch's device allocator is a plain error with one of
-// these texts.
-bool is_out_of_memory(const c10::Error& error) {
-  constexpr std::array<std::string_view, 4> kTexts = {
-      "DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory",
-      "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"};
-  const std::string_view what = error.what_without_backtrace();
-  return std::any_of(kTexts.begin(), kTexts.end(), [&](std::string_view text) {
-    return what.find(text) != std::string_view::npos;
-  });
-}
-
 // The one place where exceptions become codes. Runs `body` in inference mode, with `device` as the
 // current one.
 template <typename Body>
 auto translated(std::optional<c10::Device> device, const Body& body) {
-  const auto out_of_memory = [&](const std::string& message) {
+  const auto out_of_memory = [&] {
     if (device) release_caches(*device);
-    return EngineError(ErrorCode::OutOfMemory, message);
+    return EngineError(ErrorCode::OutOfMemory, "the memory does not hold this request just now");
   };
   try {
     const c10::InferenceMode inference;
     const c10::OptionalDeviceGuard current(device);
     return body();
-  } catch (const EngineError&) {
+  } catch (const EngineError& error) {
+    if (error.code() == ErrorCode::OutOfMemory && device) release_caches(*device);
     throw;
-  } catch (const c10::OutOfMemoryError& error) {
-    throw out_of_memory(error.what_without_backtrace());
   } catch (const c10::Error& error) {
-    if (is_out_of_memory(error)) throw out_of_memory("the memory does not hold this request");
+    if (is_out_of_memory(error)) throw out_of_memory();
     throw EngineError(ErrorCode::Internal, error.what_without_backtrace());
-  } catch (const std::bad_alloc&) {
-    throw out_of_memory("the memory does not hold this request");
   } catch (const std::exception& error) {
+    if (is_out_of_memory(error)) throw out_of_memory();
     throw EngineError(ErrorCode::Internal, error.what());
   }
 }
