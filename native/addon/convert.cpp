@@ -96,6 +96,48 @@ engine::RawImage to_image(const Napi::Value& value) {
   return image;
 }
 
+Napi::Object vae_memory_value(Napi::Env env, const engine::MemoryModel::Vae& vae) {
+  Napi::Object value = Napi::Object::New(env);
+  value["weights"] = vae.weights;
+  value["perWorkPixel"] = vae.per_work_pixel;
+  value["perPixel"] = vae.per_pixel;
+  return value;
+}
+
+Napi::Object memory_value(Napi::Env env, const engine::MemoryModel& memory) {
+  Napi::Object request = Napi::Object::New(env);
+  request["perInputPixel"] = memory.request.per_input_pixel;
+  request["perPicturePixel"] = memory.request.per_picture_pixel;
+  request["perTextToken"] = memory.request.per_text_token;
+  Napi::Object text_encoder = Napi::Object::New(env);
+  text_encoder["weights"] = memory.text_encoder.weights;
+  text_encoder["perToken"] = memory.text_encoder.per_token;
+  Napi::Object transformer = Napi::Object::New(env);
+  transformer["weights"] = memory.transformer.weights;
+  transformer["perStep"] = memory.transformer.per_step;
+  transformer["stepsAtOnce"] = memory.transformer.steps_at_once;
+  transformer["perPixel"] = memory.transformer.per_pixel;
+  transformer["perBranchPixel"] = memory.transformer.per_branch_pixel;
+  transformer["perTextToken"] = memory.transformer.per_text_token;
+  Napi::Object tiling = Napi::Object::New(env);
+  tiling["abovePixels"] =
+      memory.tiling.above_pixels
+          ? Napi::Value(Napi::Number::New(env, static_cast<double>(*memory.tiling.above_pixels)))
+          : env.Null();
+  tiling["tilePixels"] = memory.tiling.tile_pixels;
+
+  Napi::Object value = Napi::Object::New(env);
+  value["budget"] = memory.budget;
+  value["resident"] = memory.resident;
+  value["request"] = request;
+  value["textEncoder"] = text_encoder;
+  value["transformer"] = transformer;
+  value["vaeEncoder"] = vae_memory_value(env, memory.vae_encoder);
+  value["vaeDecoder"] = vae_memory_value(env, memory.vae_decoder);
+  value["tiling"] = tiling;
+  return value;
+}
+
 bool is_absent(const Napi::Value& value) { return value.IsUndefined() || value.IsNull(); }
 
 const char* stage_name(engine::Stage stage) {
@@ -205,6 +247,7 @@ Napi::Value to_value(Napi::Env env, const engine::ModelInfo& model) {
   value["minSteps"] = model.min_steps;
   value["defaultSide"] = model.default_side;
   value["device"] = device;
+  value["memory"] = memory_value(env, model.memory);
   return value;
 }
 

@@ -10,6 +10,7 @@
 #include "addon/convert.h"
 #include "addon/engine_thread.h"
 #include "addon/job_channel.h"
+#include "engine/out_of_memory.h"
 #include "errors/error.h"
 
 namespace qwen::addon {
@@ -44,7 +45,10 @@ Napi::Promise run_engine_job(Napi::Env env, Napi::Function on_event, Work work, 
     } catch (const errors::EngineError& error) {
       reject(error.code(), error.what());
     } catch (const std::exception& error) {
-      reject(errors::ErrorCode::Internal, error.what());
+      // The engine translates its own; this is thrown on the way from and to it.
+      reject(engine::is_out_of_memory(error) ? errors::ErrorCode::OutOfMemory
+                                             : errors::ErrorCode::Internal,
+             error.what());
     }
   });
   return deferred.Promise();

@@ -7,15 +7,14 @@
 #include <torch/headeronly/version.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
-#include <new>
 
 #include "engine/device.h"
+#include "engine/memory_plan.h"
+#include "engine/out_of_memory.h"
 #include "errors/error.h"
 #include "pipeline/pipeline.h"
 #include "weights/json.h"
-#include "weights/weights.h"
 
 namespace qwen::engine {
 
@@ -27,40 +26,26 @@ namespace {
 constexpr int64_t kDefaultLatentSide = 128;  // diffusers' default_sample_size
 constexpr const char* kServedClass = "QwenImagePipeline";
 
-// Memory that runs out elsewhere than in libtorch's device allocator is a plain error with one of
-// these texts.
-bool is_out_of_memory(const c10::Error& error) {
-  constexpr std::array<std::string_view, 4> kTexts = {
-      "DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory",
-      "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"};
-  const std::string_view what = error.what_without_backtrace();
-  return std::any_of(kTexts.begin(), kTexts.end(), [&](std::string_view text) {
-    return what.find(text) != std::string_view::npos;
-  });
-}
-
 // The one place where exceptions become codes. Runs `body` in inference mode, with `device` as the
 // current one.
 template <typename Body>
 auto translated(std::optional<c10::Device> device, const Body& body) {
-  const auto out_of_memory = [&](const std::string& message) {
+  const auto out_of_memory = [&] {
     if (device) release_caches(*device);
-    return EngineError(ErrorCode::OutOfMemory, message);
+    return EngineError(ErrorCode::OutOfMemory, "the memory does not hold this request just now");
   };
   try {
     const c10::InferenceMode inference;
     const c10::OptionalDeviceGuard current(device);
     return body();
-  } catch (const EngineError&) {
+  } catch (const EngineError& error) {
+    if (error.code() == ErrorCode::OutOfMemory && device) release_caches(*device);
     throw;
-  } catch (const c10::OutOfMemoryError& error) {
-    throw out_of_memory(error.what_without_backtrace());
   } catch (const c10::Error& error) {
-    if (is_out_of_memory(error)) throw out_of_memory("the memory does not hold this request");
+    if (is_out_of_memory(error)) throw out_of_memory();
     throw EngineError(ErrorCode::Internal, error.what_without_backtrace());
-  } catch (const std::bad_alloc&) {
-    throw out_of_memory("the memory does not hold this request");
   } catch (const std::exception& error) {
+    if (is_out_of_memory(error)) throw out_of_memory();
     throw EngineError(ErrorCode::Internal, error.what());
   }
 }
@@ -74,58 +59,6 @@ std::string read_pipeline_class(const std::string& folder) {
     index.fail("_class_name", "must be '" + std::string(kServedClass) + "', is '" + name + "'");
   }
   return name;
-}
-
-struct FolderSize {
-  int64_t parameters = 0;  // all tensors
-  int64_t needed = 0;      // tensors that the engine holds
-  int64_t largest = 0;     // of the three parts
-};
-
-FolderSize measure(const std::string& folder) {
-  FolderSize size;
-  const auto add = [&](const std::string& part, const std::string& base, const auto& rename,
-                       const auto& unused) {
-    int64_t needed = 0;
-    const auto checkpoint = weights::Checkpoint::open(folder + "/" + part, base, rename);
-    for (const auto& [name, tensor] : checkpoint.tensors()) {
-      size.parameters += tensor.numel();
-      if (!unused(name)) needed += tensor.numel();
-    }
-    size.needed += needed;
-    size.largest = std::max(size.largest, needed);
-  };
-  const auto same = [](const std::string& name) { return name; };
-  const auto all_used = [](const std::string&) { return false; };
-  add("text_encoder", "model", models::qwen2_5_vl::canonical_name, models::qwen2_5_vl::is_unused);
-  add("transformer", "diffusion_pytorch_model", same, all_used);
-  add("vae", "diffusion_pytorch_model", same, models::vae::is_unused);
-  return size;
-}
-
-// float32 on a CPU where it fits, else bfloat16; bfloat16 on CUDA. Fails where the model can never
-// fit. What the device has counts, not what is free just now: two starts must draw the same
-// pictures.
-at::ScalarType choose_dtype(const LoadOptions& options, c10::Device device,
-                            const FolderSize& size) {
-  const int64_t budget =
-      options.memory_budget > 0 ? options.memory_budget : device_stats(device).memory_total;
-  const int64_t elements = options.sequential ? size.largest : size.needed;
-  const auto fits = [&](at::ScalarType dtype) {
-    return elements * static_cast<int64_t>(c10::elementSize(dtype)) <= budget;
-  };
-  at::ScalarType dtype = options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
-  if (options.dtype == "auto" && (device.is_cuda() || !fits(at::kFloat))) dtype = at::kBFloat16;
-  if (!fits(dtype)) {
-    throw EngineError(
-        ErrorCode::InvalidModel,
-        "the weights need " +
-            std::to_string(elements * static_cast<int64_t>(c10::elementSize(dtype))) +
-            " bytes in " + (dtype == at::kFloat ? "float32" : "bfloat16") + ", " +
-            std::to_string(budget) +
-            " are there: use dtype bfloat16, residency sequential or a larger device");
-  }
-  return dtype;
 }
 
 pipeline::VaeTiling parse_tiling(const std::string& name) {
@@ -166,7 +99,7 @@ ModelInfo Engine::load(const std::string& folder, const LoadOptions& options) {
   return translated(device, [&] {
     ModelInfo info;
     info.pipeline_class = read_pipeline_class(folder);
-    const FolderSize size = measure(folder);
+    const FolderSize size = measure_folder(folder);
     const at::ScalarType dtype = choose_dtype(options, device, size);
     loaded_.reset(new Loaded{
         device, pipeline::Pipeline(folder, {.device = device,
@@ -175,6 +108,8 @@ ModelInfo Engine::load(const std::string& folder, const LoadOptions& options) {
                                             .vae_tiling = parse_tiling(options.vae_tiling)})});
     info.dtype = dtype == at::kFloat ? "float32" : "bfloat16";
     info.parameters = size.parameters;
+    info.memory = plan_memory(folder, options, device, dtype, size);
+    info.memory.tiling = loaded_->pipeline.vae_tiles();
     info.size_multiple = loaded_->pipeline.size_multiple();
     info.min_steps = loaded_->pipeline.min_steps();
     info.default_side = kDefaultLatentSide * loaded_->pipeline.spatial_ratio();

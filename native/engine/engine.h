@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "pipeline/memory_model.h"
 #include "pipeline/request.h"
 
 // The engine as the addon and the tools see it: no libtorch in this header.
@@ -14,6 +15,7 @@ using pipeline::CancelToken;
 using pipeline::Events;
 using pipeline::GenerateRequest;
 using pipeline::GenerateResult;
+using pipeline::MemoryModel;
 using pipeline::Preview;
 using pipeline::Progress;
 using pipeline::RawImage;
@@ -44,6 +46,7 @@ struct ModelInfo {
   int64_t min_steps = 1;
   int64_t default_side = 0;  // pixels: 128 latent cells, diffusers' default
   DeviceInfo device;
+  MemoryModel memory;
 };
 
 struct DeviceStats {

@@ -13,6 +13,8 @@ namespace qwen::pipeline {
 class ModulationWindow final {
  public:
   // timesteps [N] in 0..1, in the model's dtype
+  static constexpr int64_t kSteps = 64;  // 50 steps, the released models' default, are one window
+
   explicit ModulationWindow(at::Tensor timesteps) : timesteps_(std::move(timesteps)) {}
 
   // The window that holds `step`; its row is row_of(step). Valid until the next call.
@@ -30,7 +32,6 @@ class ModulationWindow final {
   static int64_t row_of(int64_t step) { return step % kSteps; }
 
  private:
-  static constexpr int64_t kSteps = 64;  // 50 steps, the released models' default, are one window
   const at::Tensor timesteps_;
   int64_t begin_ = 0;
   std::optional<models::qwen_image::ScheduleModulation> rows_;

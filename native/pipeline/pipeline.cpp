@@ -91,15 +91,15 @@ Pipeline::Pipeline(const std::string& folder, const PipelineOptions& options)
 }
 
 bool Pipeline::tiles_vae(int64_t width, int64_t height) const {
-  switch (options_.vae_tiling) {
-    case VaeTiling::Always:
-      return true;
-    case VaeTiling::Never:
-      return false;
-    case VaeTiling::Auto:
-      return width * height > kAutoTilingPixels;
-  }
-  return false;
+  const auto tiles = vae_tiles();
+  return tiles.above_pixels && width * height > *tiles.above_pixels;
+}
+
+MemoryModel::Tiling Pipeline::vae_tiles() const {
+  MemoryModel::Tiling tiles{.above_pixels = {}, .tile_pixels = kTiling.tile * kTiling.tile};
+  if (options_.vae_tiling == VaeTiling::Auto) tiles.above_pixels = kAutoTilingPixels;
+  if (options_.vae_tiling == VaeTiling::Always) tiles.above_pixels = 0;
+  return tiles;
 }
 
 GenerateResult Pipeline::generate(const GenerateRequest& request, const Events& events,

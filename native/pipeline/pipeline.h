@@ -11,6 +11,7 @@
 #include "models/qwen2_5_vl/text_model.h"
 #include "models/qwen_image/transformer.h"
 #include "models/vae/autoencoder.h"
+#include "pipeline/memory_model.h"
 #include "pipeline/request.h"
 #include "pipeline/scheduler.h"
 #include "pipeline/stage.h"
@@ -49,6 +50,8 @@ class Pipeline final {
 
   // True when the VAE works in tiles at this size: a function of options and size alone.
   bool tiles_vae(int64_t width, int64_t height) const;
+  // The same as a threshold.
+  MemoryModel::Tiling vae_tiles() const;
 
  private:
   struct Run;  // state of one request

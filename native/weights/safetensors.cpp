@@ -70,6 +70,10 @@ void SafetensorsFile::map() {
   close(descriptor);
   if (!regular) fail("not a regular file");
   if (size_ < 8) fail("truncated: " + std::to_string(size_) + " bytes, no room for a header");
+  if (mapped == MAP_FAILED && map_errno == ENOMEM) {
+    throw errors::EngineError(errors::ErrorCode::OutOfMemory,
+                              "the weights cannot be mapped just now");
+  }
   if (mapped == MAP_FAILED) fail(std::string("cannot be mapped: ") + std::strerror(map_errno));
   bytes_ = static_cast<const uint8_t*>(mapped);
 }

@@ -130,6 +130,7 @@ describe('an engine with the demo model', () => {
       minSteps: 2,
       defaultSide: 1024,
       device: { type: 'cpu', id: 'cpu', name: expect.stringMatching(/./), threads: 2 },
+      memory: expect.objectContaining({ tiling: { abovePixels: 2_097_152, tilePixels: 65_536 } }),
     });
     const { memoryUsed, memoryTotal } = engine.stats();
     expect(memoryUsed).toBeGreaterThan(10e6);

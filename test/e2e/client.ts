@@ -38,17 +38,26 @@ export async function pictureOf(file: Buffer): Promise<Picture> {
 
 /** The routes as a client sees them. */
 export class Client {
-  constructor(private readonly server: Server) {}
+  constructor(
+    private readonly server: Pick<Server, 'url'>,
+    /** Sent with every request. */
+    private readonly headers: Readonly<Record<string, string>> = {},
+  ) {}
 
   get(path: string): Promise<Response> {
-    return fetch(`${this.server.url}${path}`);
+    return fetch(`${this.server.url}${path}`, { headers: this.headers });
   }
 
-  postJson(body: object | string | Buffer, headers: Record<string, string> = {}): Promise<Response> {
+  postJson(
+    body: object | string | Buffer,
+    headers: Readonly<Record<string, string>> = {},
+    signal: AbortSignal | null = null,
+  ): Promise<Response> {
     return fetch(`${this.server.url}/text-to-image`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', ...headers },
+      headers: { 'content-type': 'application/json', ...this.headers, ...headers },
       body: typeof body === 'string' ? body : Buffer.isBuffer(body) ? new Uint8Array(body) : JSON.stringify(body),
+      signal,
     });
   }
 
@@ -56,7 +65,7 @@ export class Client {
     const form = new FormData();
     for (const [name, value] of Object.entries(fields)) form.set(name, String(value));
     form.set('image', new Blob([new Uint8Array(image)]), 'image');
-    return fetch(`${this.server.url}/image-to-image`, { method: 'POST', body: form });
+    return fetch(`${this.server.url}/image-to-image`, { method: 'POST', headers: this.headers, body: form });
   }
 
   /** Waits until so many jobs run and wait. */
@@ -65,6 +74,13 @@ export class Client {
       const { queue } = (await (await this.get('/health')).json()) as { queue: { running: number; pending: number } };
       return queue.running === wanted.running && queue.pending === (wanted.pending ?? queue.pending);
     });
+  }
+
+  /** The file of a request that must go well. */
+  async file(fields: object, headers: Readonly<Record<string, string>> = {}): Promise<Buffer> {
+    const answer = await this.postJson(fields, { accept: 'image/png', ...headers });
+    if (answer.status !== 200) throw new Error(`${answer.status} ${await answer.text()}`);
+    return Buffer.from(await answer.arrayBuffer());
   }
 
   /** Pictures of a text-to-image request that must go well. */

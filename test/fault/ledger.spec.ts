@@ -1,9 +1,12 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { eventually, newJobsFolder, type Server } from '../e2e/server.js';
-import { allFields, ChaosClient, manners, pause, sha256, type Story } from './clients.js';
-import { Lives } from './lives.js';
-import { Probe, readLedger, type Ledger } from './probe.js';
+import { ChaosClient, manners, pause, type Story } from '../e2e/chaos-client.js';
+import { Client } from '../e2e/client.js';
+import { drawEachAlone, type Drawing } from '../e2e/drawing.js';
+import { endedOf, readLedger, type Ledger } from '../e2e/ledger.js';
+import { Lives } from '../e2e/lives.js';
+import { Probe } from '../e2e/probe.js';
+import { eventually, newJobsFolder } from '../e2e/server.js';
 import { Random } from './random.js';
 
 const isShort = process.env.QWEN_SLOW === 'short';
@@ -14,6 +17,13 @@ const readyWithinMs = 1000;
 const progressMs = 10_000;
 /** Each death of a host in a row makes the next start wait twice as long. */
 const jobsAKill = wantedJobs / (isShort ? 9 : 18);
+const drawings = [1, 2, 3, 4, 5, 6, 7, 8].map((number): Drawing => ({
+  prompt: 'a red circle',
+  seed: number,
+  width: 64,
+  height: 64,
+  num_inference_steps: 4 + 12 * (number % 3),
+}));
 
 interface StoredJob {
   id: string;
@@ -36,7 +46,7 @@ describe(`a service under random faults (seed ${seed})`, () => {
   const random = new Random(seed);
   const folder = newJobsFolder();
   const lives = new Lives(folder, ['queue.maxPending=40', 'jobs.disconnectGraceMs=3000', 'server.shutdownGraceMs=2000']);
-  const pictures = new Map<number, string>();
+  let pictures: ReadonlyMap<string, string>;
   const kills = { SIGKILL: 0, SIGSEGV: 0 };
   const readyLateMs: number[] = [];
   let clients: ChaosClient[] = [];
@@ -45,13 +55,6 @@ describe(`a service under random faults (seed ${seed})`, () => {
   const failures: unknown[] = [];
 
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-  async function pictureOf(server: Server, fields: object): Promise<string> {
-    const headers = { 'content-type': 'application/json', accept: 'image/png' };
-    const answer = await fetch(`${server.url}/text-to-image`, { method: 'POST', headers, body: JSON.stringify(fields) });
-    expect(answer.status).toBe(200);
-    return sha256(Buffer.from(await answer.arrayBuffer()));
-  }
 
   /** Ends the host of the living server and measures until it says that it is not ready. */
   async function killHost(): Promise<void> {
@@ -116,9 +119,9 @@ describe(`a service under random faults (seed ${seed})`, () => {
     `takes ${wantedJobs} jobs, and every one of them ends`,
     async () => {
       const first = await lives.begin();
-      for (const fields of allFields()) pictures.set(fields.seed, await pictureOf(first, fields));
+      pictures = await drawEachAlone(new Client(first), drawings);
       probe = new Probe(lives);
-      clients = Array.from({ length: clientCount }, (_, index) => new ChaosClient(lives, new Random(seed + 1 + index)));
+      clients = Array.from({ length: clientCount }, (_, index) => new ChaosClient(lives, new Random(seed + 1 + index), drawings));
       const restarts = (async () => {
         await restartAt(wantedJobs / 3, 'SIGKILL');
         await restartAt((2 * wantedJobs) / 3, 'SIGTERM');
@@ -150,7 +153,7 @@ describe(`a service under random faults (seed ${seed})`, () => {
 
     expect(jobs.length).toBeGreaterThanOrEqual(wantedJobs);
     expect(jobs.filter(({ state }) => !['completed', 'failed', 'cancelled'].includes(state))).toEqual([]);
-    expect(ledger.accepted).toBe(ledger.ended.completed + ledger.ended.failed + ledger.ended.cancelled);
+    expect(ledger.accepted).toBe(endedOf(ledger));
     expect(probe.faults).toEqual([]);
     expect(Math.min(probe.answers.live, probe.answers.metrics)).toBeGreaterThan(50);
     expect(lives.ended).toEqual([
@@ -173,9 +176,9 @@ describe(`a service under random faults (seed ${seed})`, () => {
   });
 
   it('gave the pictures of an undisturbed run', () => {
-    const drawn = clients.flatMap((client) => client.stories).flatMap(({ picture }) => picture ?? []);
+    const drawn = clients.flatMap((client) => client.stories).flatMap((story) => story.pictures);
     expect(drawn.length).toBeGreaterThan(wantedJobs / 10);
-    for (const picture of drawn) expect(picture).toEqual({ seed: picture.seed, sha256: pictures.get(picture.seed) });
+    for (const picture of drawn) expect(picture).toEqual({ of: picture.of, sha256: pictures.get(picture.of) });
   });
 
   it('ends well', async () => {
@@ -192,11 +195,14 @@ describe(`a service under random faults (seed ${seed})`, () => {
         '',
         `seed ${seed}: ${jobs.length} accepted jobs = ${states[0]} completed + ${states[1]} failed + ${states[2]} cancelled`,
         `hosts killed: ${SIGKILL} by SIGKILL, ${SIGSEGV} by SIGSEGV; servers ended: ${lives.ended.map(({ signal }) => signal).join(', ')}`,
-        `last server: ${ledger.accepted} accepted = ${Object.values(ledger.ended).reduce((a, b) => a + b)} ended + ${ledger.pending} pending + ${ledger.running} running`,
+        `last server: ${ledger.accepted} accepted = ${endedOf(ledger)} ended + ${ledger.pending} pending + ${ledger.running} running`,
         `probes: ${probe.answers.live} x /health/live, ${probe.answers.metrics} x /metrics balanced; slowest ${Math.round(probe.slowestMs)} ms`,
         `not ready after a kill within ${Math.round(Math.max(...readyLateMs))} ms (${readyLateMs.length} kills)`,
         '',
-        table(['what clients did', ...ends], manners.map((manner) => [manner, ...ends.map((end) => count(manner, end))])),
+        table(
+          ['what clients did', ...ends],
+          manners.map((manner) => [manner, ...ends.map((end) => count(manner, end))]),
+        ),
         '',
         '',
       ].join('\n'),

@@ -11,6 +11,7 @@ import {
 import { cp, mkdtemp, rm, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { demoModel } from '../../../test/fixtures/scripted-engine.js';
 import { Host } from './host.js';
 
 const demo = join(__dirname, '../../../models/demo');
@@ -34,6 +35,7 @@ class FakeEngine implements NativeEngine {
       minSteps: 2,
       defaultSide: 1024,
       device: { type: 'cpu', id: 'cpu', name: folder, threads: 1 },
+      memory: demoModel.memory,
     });
   };
 
@@ -136,6 +138,7 @@ describe(Host.name, () => {
           minSteps: 2,
           defaults: { width: 256, height: 256, numInferenceSteps: 20, trueCfgScale: 4, negativePrompt: ' ' },
           device: { type: 'cpu', id: 'cpu', name: demo, threads: 1 },
+          memory: demoModel.memory,
           libtorch: '2.13.0',
           cuda: null,
         },

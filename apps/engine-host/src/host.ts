@@ -87,6 +87,7 @@ export class Host {
       minSteps: native.minSteps,
       defaults,
       device: native.device,
+      memory: native.memory,
       ...this.addon.buildInfo(),
     };
   }

@@ -2,7 +2,17 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { EngineError, isEngineErrorCode } from './engine.error.js';
-import type { DeviceInfo, DeviceStats, Dtype, EngineTimings, LoadOptions, Preview, Progress, RawImage } from './engine.types.js';
+import type {
+  DeviceInfo,
+  DeviceStats,
+  Dtype,
+  EngineTimings,
+  LoadOptions,
+  MemoryModel,
+  Preview,
+  Progress,
+  RawImage,
+} from './engine.types.js';
 
 /* The whole surface of the native addon (native/addon). Only apps/engine-host and test/addon load it. */
 
@@ -41,6 +51,7 @@ export interface NativeModelInfo {
   /** Used when the folder has no generation_defaults.json: 128 latent cells a side. */
   defaultSide: number;
   device: DeviceInfo;
+  memory: MemoryModel;
 }
 
 export interface BuildInfo {

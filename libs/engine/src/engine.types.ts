@@ -99,6 +99,43 @@ export interface DeviceInfo {
   threads: number;
 }
 
+/**
+ * Bytes that a run takes at its peak, as plain coefficients (native/pipeline/memory.h says where they come from);
+ * `memoryNeeded` puts them together.
+ */
+export interface MemoryModel {
+  /** To plan with: `model.memoryBudget`, or what the device has. */
+  budget: number;
+  /** Whatever is drawn: the process with its libraries, and the weights that stay. */
+  resident: number;
+  /** Held from the request to the result. */
+  request: { perInputPixel: number; perPicturePixel: number; perTextToken: number };
+  /** `weights` here and below: bytes where models take turns, else 0. */
+  textEncoder: { weights: number; perToken: number };
+  transformer: {
+    weights: number;
+    perStep: number;
+    /** Steps beyond these cost no more. */
+    stepsAtOnce: number;
+    perPixel: number;
+    /** Once, and again with guidance. */
+    perBranchPixel: number;
+    perTextToken: number;
+  };
+  vaeEncoder: VaeMemory;
+  vaeDecoder: VaeMemory;
+  /** Pictures with more pixels go in tiles; null: none does. */
+  tiling: { abovePixels: number | null; tilePixels: number };
+}
+
+export interface VaeMemory {
+  weights: number;
+  /** Of the picture, or of one tile. */
+  perWorkPixel: number;
+  /** Of the picture in any case. */
+  perPixel: number;
+}
+
 /** What a folder turned out to hold: the source of limits, defaults and `/info`. */
 export interface ModelInfo {
   /** `_class_name` of model_index.json. */
@@ -120,6 +157,7 @@ export interface ModelInfo {
     negativePrompt: string;
   };
   device: DeviceInfo;
+  memory: MemoryModel;
   libtorch: string;
   /** CUDA version of the loaded libtorch, null on a CPU build or without a device. */
   cuda: string | null;

@@ -10,6 +10,7 @@ export * from './engine.module.js';
 export type { EngineOptions } from './engine.process.js';
 export * from './engine.status.js';
 export * from './engine.types.js';
+export * from './memory-estimate.js';
 export type { HostEntry } from './host/host-process.js';
 export type { WatchdogLimits } from './host/watchdog.js';
 export { defaultRestartLimits, type RestartLimits } from './host/restart-policy.js';

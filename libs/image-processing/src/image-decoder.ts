@@ -11,6 +11,8 @@ export interface ImageFile {
   /** Its field in the request, for messages. */
   field: string;
   bytes: Buffer;
+  /** As its header tells, once that is read. */
+  size?: { width: number; height: number };
 }
 
 export interface ImageHeader {

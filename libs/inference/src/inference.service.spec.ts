@@ -156,7 +156,10 @@ describe(InferenceService.name, () => {
       const anew = await server.service.imageAs(outcome, 0, { format: 'webp', quality: 80 });
       expect(anew).toMatchObject({ seed: 5, width: 4, height: 4, format: 'webp' });
       expect(anew.bytes.includes('"output_quality":80')).toBe(true);
-      const { data } = await new ImageDecoder({ maxInputPixels: 100, decodeTimeoutMs: 10_000 }).decode({ field: 'image', bytes: anew.bytes });
+      const { data } = await new ImageDecoder({ maxInputPixels: 100, decodeTimeoutMs: 10_000 }).decode({
+        field: 'image',
+        bytes: anew.bytes,
+      });
       expect(Math.abs((data[0] ?? 0) - 200)).toBeLessThan(8);
       expect(() => server.service.imageAs(outcome, 1, { format: 'webp', quality: 80 })).toThrow('there is no image 1');
     });

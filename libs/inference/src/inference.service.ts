@@ -148,7 +148,7 @@ export class InferenceService {
 
   private async accept(request: JobRequest, files: readonly ImageFile[], order: JobOrder): Promise<string> {
     this.assertAvailable();
-    this.admission.assertFits(request);
+    this.admission.assertFits(request, files, order);
     const job = new Job(request, order);
     const place = this.queue.reserve(job);
     try {

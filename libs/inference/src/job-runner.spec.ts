@@ -58,7 +58,10 @@ describe(JobRunner.name, () => {
   it('draws, encodes and tells what was used', async () => {
     const { images, parameters, timings } = await runner.run(await runningJob(), never);
     expect(images).toMatchObject([{ seed: 1, width: 16, height: 16, format: 'png' }]);
-    const drawn = await new ImageDecoder({ maxInputPixels: 1000, decodeTimeoutMs: 10_000 }).decode({ field: 'image', bytes: fileOf(images[0]) });
+    const drawn = await new ImageDecoder({ maxInputPixels: 1000, decodeTimeoutMs: 10_000 }).decode({
+      field: 'image',
+      bytes: fileOf(images[0]),
+    });
     expect([...new Set(drawn.data)]).toEqual([1]);
     expect(parameters).toEqual({
       prompt: 'a red circle',
@@ -241,7 +244,9 @@ describe(JobRunner.name, () => {
     ]);
     expect(events[0]?.data).toMatchObject({ attempt: 1, image: 0, index: 0, width: 8, height: 8, format: 'jpeg' });
     const file = Buffer.from(events[0]?.data?.b64_json as string, 'base64');
-    expect(await new ImageDecoder({ maxInputPixels: 100, decodeTimeoutMs: 10_000 }).decode({ field: 'image', bytes: file })).toMatchObject({ width: 8 });
+    expect(
+      await new ImageDecoder({ maxInputPixels: 100, decodeTimeoutMs: 10_000 }).decode({ field: 'image', bytes: file }),
+    ).toMatchObject({ width: 8 });
     expect(await store.readPreviews(job.id)).toHaveLength(2);
   });
 
@@ -263,7 +268,7 @@ describe(JobRunner.name, () => {
       records = new PassThrough();
       Logger.overrideLogger(createNestLogger(createLogger({ level: 'info', format: 'json' }, records)));
     });
-    afterEach(() => Logger.overrideLogger(false));
+    afterEach(() => void Logger.overrideLogger(false));
 
     async function logged(): Promise<Record<string, unknown>[]> {
       await settled();

@@ -29,10 +29,8 @@ export function askedParameters({ generate, output }: JobRequest) {
 
 /** The same picture in another format. */
 export function withFormat(parameters: UsedParameters, output: OutputFormat): UsedParameters {
-  const { output_quality: _quality, ...others } = parameters;
-  const entries = Object.entries(others).map(([name, value]) =>
-    name === 'output_format' ? formatParameters(output) : { [name]: value },
-  );
+  const others = Object.entries(parameters).filter(([name]) => name !== 'output_quality');
+  const entries = others.map(([name, value]) => (name === 'output_format' ? formatParameters(output) : { [name]: value }));
   return Object.assign({}, ...entries) as UsedParameters;
 }
 

@@ -3,7 +3,7 @@ import { EngineClient, type ModelInfo } from '@app/engine';
 import type { Software } from '@app/inference';
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject, type SchemaObject } from '@nestjs/swagger';
-import { neededScope } from '../access/needed-scope.js';
+import { isJobPath, neededScope } from '../access/needed-scope.js';
 import type { FieldContext } from '../fields/field-rules.js';
 import { fieldsOf } from '../fields/field.decorator.js';
 import { ImageToImageDto } from '../images/image-to-image.dto.js';
@@ -35,12 +35,14 @@ function describeKeys(document: OpenAPIObject): void {
   components.securitySchemes = {
     bearer: { type: 'http', scheme: 'bearer' },
     apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+    jobToken: { type: 'apiKey', in: 'query', name: 'token', description: 'of this job: it is in the links of the job' },
   };
   for (const [path, operations] of Object.entries(document.paths)) {
     if (neededScope(path) === null) continue;
     for (const method of ['get', 'post', 'put', 'delete'] as const) {
       const operation = operations[method];
-      if (operation) operation.security = [{ bearer: [] }, { apiKey: [] }];
+      const byToken = method === 'get' && isJobPath(path) ? [{ jobToken: [] }] : [];
+      if (operation) operation.security = [{ bearer: [] }, { apiKey: [] }, ...byToken];
     }
   }
 }

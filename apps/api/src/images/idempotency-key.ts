@@ -2,7 +2,7 @@ import type { ImageFile } from '@app/image-processing';
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 
-const printable = /^[\x20-\x7e]{1,255}$/;
+const maxLength = 255;
 
 /** The Idempotency-Key of a request, or what is wrong with it; both null: there is none. */
 export function readIdempotencyKey({ headersDistinct }: IncomingMessage): { key: string | null; fault: string | null } {
@@ -10,7 +10,10 @@ export function readIdempotencyKey({ headersDistinct }: IncomingMessage): { key:
   if (sent === undefined) return { key: null, fault: null };
   const [key = ''] = sent;
   if (sent.length > 1) return { key: null, fault: 'was sent more than once' };
-  if (!printable.test(key)) return { key: null, fault: `must be 1 to 255 printable ASCII characters, has ${key.length}` };
+  if (/[^\x20-\x7e]/.test(key)) return { key: null, fault: 'must hold nothing but printable ASCII characters' };
+  if (key === '' || key.length > maxLength) {
+    return { key: null, fault: `must have 1 to ${maxLength} characters, has ${key.length}` };
+  }
   return { key, fault: null };
 }
 

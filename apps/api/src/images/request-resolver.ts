@@ -31,6 +31,7 @@ export class RequestResolver {
   async imageToImage(dto: ImageToImageDto, format: ImageFormat, image: ImageFile): Promise<JobRequest> {
     const model = this.model();
     const header = await this.decoder.readHeader(image);
+    image.size = { width: header.width, height: header.height };
     const size = givenSize(dto) ?? this.inputSize(header, model);
     const common = this.common(dto, model, format, size);
     const generate = { ...common.generate, strength: dto.strength ?? defaults.strength };

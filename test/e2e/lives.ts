@@ -1,4 +1,4 @@
-import { Server } from '../e2e/server.js';
+import { Server } from './server.js';
 
 /** One service through several lives of its server, over one folder of jobs. */
 export class Lives {

@@ -1,11 +1,5 @@
+import { endedOf, readLedger } from './ledger.js';
 import type { Lives } from './lives.js';
-
-export interface Ledger {
-  accepted: number;
-  ended: Record<'completed' | 'failed' | 'cancelled', number>;
-  pending: number;
-  running: number;
-}
 
 /** Asks the living server how it is, again and again, while others do it harm. */
 export class Probe {
@@ -36,10 +30,10 @@ export class Probe {
 
   private async watchLedger(): Promise<void> {
     await this.repeat(async (url) => {
-      const { accepted, ended, pending, running } = await readLedger(url);
+      const ledger = await readLedger(url);
       this.answers.metrics += 1;
-      const sum = ended.completed + ended.failed + ended.cancelled + pending + running;
-      if (accepted !== sum) this.faults.push(`accepted ${accepted}, ended + pending + running ${sum}`);
+      const sum = endedOf(ledger) + ledger.pending + ledger.running;
+      if (ledger.accepted !== sum) this.faults.push(`accepted ${ledger.accepted}, ended + pending + running ${sum}`);
     });
   }
 
@@ -59,20 +53,4 @@ export class Probe {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
-}
-
-export async function readLedger(url: string): Promise<Ledger> {
-  const text = await (await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(10_000) })).text();
-  const read = (name: string) => {
-    const line = text.split('\n').find((candidate) => candidate.startsWith(`qwen_image_jobs_${name} `));
-    if (line === undefined) throw new Error(`/metrics has no ${name}`);
-    return Number(line.split(' ').at(-1));
-  };
-  const ended = (status: string) => read(`ended_total{status="${status}"}`);
-  return {
-    accepted: read('accepted_total'),
-    ended: { completed: ended('completed'), failed: ended('failed'), cancelled: ended('cancelled') },
-    pending: read('pending'),
-    running: read('running'),
-  };
 }

@@ -1,0 +1,54 @@
+import { demoModel, ScriptedEngine } from '../../../test/fixtures/scripted-engine.js';
+import { jobRequest } from '../../../test/fixtures/job-request.js';
+import { memoryNeeded } from '@app/engine';
+import { Admission } from './admission.js';
+import type { JobRequest } from './job.types.js';
+
+const limits = { minSide: 32, maxSide: 4096, maxPixels: 4194304 };
+const { memory } = demoModel;
+
+function sized(width: number, height: number, numImages = 1): JobRequest {
+  const { generate } = jobRequest();
+  return jobRequest({ generate: { ...generate, width, height, numImages } });
+}
+
+/** An admission whose budget holds just what `request` needs. */
+function admissionFor(request: JobRequest): Admission {
+  const engine = new ScriptedEngine();
+  const budget = memoryNeeded({ ...request.generate, previews: 0 }, memory);
+  engine.become({ model: { ...demoModel, memory: { ...memory, budget } } });
+  return new Admission(engine as never, limits);
+}
+
+describe(Admission.name, () => {
+  it('lets in what fits to the byte, and nothing larger', () => {
+    const admission = admissionFor(sized(512, 256));
+    expect(() => admission.assertFits(sized(512, 256), [], { previews: 0 })).not.toThrow();
+    expect(() => admission.assertFits(sized(528, 256), [], { previews: 0 })).toThrow(
+      expect.objectContaining({ code: 'REQUEST_TOO_LARGE' }),
+    );
+  });
+
+  it('names the largest size of the same shape that fits', () => {
+    const admission = admissionFor(sized(512, 256));
+    expect(() => admission.assertFits(sized(2048, 1024), [], { previews: 0 })).toThrow(
+      /one image of 2048x1024 needs about \d+ of \d+ MiB of memory; the largest size of this shape that fits is 512x256/,
+    );
+    expect(() => admission.assertFits(sized(512, 256), [], { previews: 0 })).not.toThrow();
+  });
+
+  it('says so when no size fits', () => {
+    const admission = admissionFor(sized(32, 32));
+    const request = sized(64, 64, 4);
+    const prompt = 'word '.repeat(2000);
+    expect(() => admission.assertFits({ ...request, generate: { ...request.generate, prompt } }, [], { previews: 0 })).toThrow(
+      'no size of this shape fits',
+    );
+  });
+
+  it('counts the start picture', () => {
+    const admission = admissionFor(sized(64, 64));
+    const file = { field: 'image', bytes: Buffer.alloc(0), size: { width: 4000, height: 4000 } };
+    expect(() => admission.assertFits(sized(64, 64), [file], { previews: 0 })).toThrow(/needs about/);
+  });
+});
