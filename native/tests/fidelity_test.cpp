@@ -35,7 +35,8 @@ TEST_P(Fidelity, BFloat16ForwardsAreThoseOfDiffusers) {
   for (const auto& [stage, error] : measured.stages) {
     // Runs of several steps amplify a last-bit difference; they are judged by the picture below.
     if (stage.rfind("t2i.", 0) == 0) continue;
-    EXPECT_LT(error, kBFloat16Tolerance) << stage;
+    // Where diffusers is not equal to its own recording, ours cannot be nearer than that.
+    EXPECT_LT(error, kBFloat16Tolerance + processor_spread(GetParam(), stage)) << stage;
   }
   // Another valid order of sums (the reference's own other attention path) moves the reference's
   // picture by `spread` levels on average. Ours sums in another order inside the norms, so it may

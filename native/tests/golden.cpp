@@ -1,6 +1,7 @@
 #include "tests/golden.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Version.h>
 
 #include <algorithm>
 #include <cmath>
@@ -52,6 +53,13 @@ pipeline::RawImage Recording::image(const std::string& name) const {
                            std::vector<uint8_t>(bytes.numel())};
   std::memcpy(image.data.data(), bytes.const_data_ptr<uint8_t>(), image.data.size());
   return image;
+}
+
+double processor_spread(const std::string& checkpoint, const std::string& stage) {
+  const weights::Json all = weights::Json::read_file(root() + "/processors.json");
+  const weights::Json* node = all.find(at::get_cpu_capability());
+  for (const std::string& name : {checkpoint, stage}) node = node ? node->find(name) : nullptr;
+  return node ? node->number() : 0;
 }
 
 double relative_error(const at::Tensor& a, const at::Tensor& b) {

@@ -34,6 +34,10 @@ class Recording final {
   weights::Json json_;
 };
 
+// How far diffusers itself is from its recording of one bfloat16 forward on a processor of the kind
+// that this one is (test/golden/processors.json); 0 where it was recorded.
+double processor_spread(const std::string& checkpoint, const std::string& stage);
+
 // max |a - b| / max |b|, in double. Infinite when a holds NaN or the shapes differ.
 double relative_error(const at::Tensor& a, const at::Tensor& b);
 

@@ -152,7 +152,8 @@ export class ChaosClient {
           if (['completed', 'failed', 'cancelled'].includes(event.name)) return event.data as unknown as JobAnswer;
         }
       } catch (error) {
-        if (!(error instanceof TypeError)) throw error; // fetch's own: the connection was lost
+        // That is what fetch says when the connection was lost; it is of another realm than Jest's own classes.
+        if ((error as Error).name !== 'TypeError') throw error;
       }
       await pause(100);
     }

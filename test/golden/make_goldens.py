@@ -1,6 +1,7 @@
 """Builds everything under checkpoints/ and data/.
 
 `python make_goldens.py` makes all of it; names of checkpoints, `tokenizer`, `resize` and `demo` make a part.
+`python make_goldens.py processor` adds what diffusers itself gives on another processor than the recordings'.
 """
 
 import sys
@@ -8,6 +9,7 @@ import time
 import warnings
 
 import demo
+import processors
 import resize
 import texts
 import torch
@@ -120,11 +122,14 @@ def main(wanted: list[str]) -> None:
 
     jobs = {recipe.name: lambda recipe=recipe: record(recipe) for recipe in RECIPES}
     jobs |= {"tokenizer": texts.record, "resize": resize.record, "demo": demo.record}
+    # Only when it is asked for: it tells of a processor that is not the recordings'.
+    jobs["processor"] = processors.record
+    wanted = wanted or [name for name in jobs if name != "processor"]
     unknown = set(wanted) - jobs.keys()
     if unknown:
         sys.exit(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(jobs)}")
     for name, job in jobs.items():
-        if wanted and name not in wanted:
+        if name not in wanted:
             continue
         started = time.monotonic()
         job()

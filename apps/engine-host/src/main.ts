@@ -40,15 +40,14 @@ function serve(addon: Addon): void {
   process.on('message', (message) => void host.receive(message as ToHost));
   // The addon's exit hook waits for the engine thread, also in mid-step.
   process.on('disconnect', () => process.exit());
-  process.on('SIGTERM', () => void host.shutDown());
   // Unanswered work of the engine thread does not hold these up: they tell of the event loop alone.
   setInterval(() => send({ type: 'alive' }), heartbeatMs).unref();
   send({ type: 'ready' });
 }
 
 if (process.connected) {
-  // A terminal's Ctrl-C reaches the whole process group: the server says when to stop.
-  process.on('SIGINT', () => undefined);
+  // A terminal's Ctrl-C and a supervisor's SIGTERM reach the whole process group: the server says when to stop.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
   limitSpinning();
   const addon = openAddon();
   if (addon) serve(addon);

@@ -267,7 +267,7 @@ describe(EngineClient.name, () => {
     expect(error?.message).toContain('libtorch_cpu.so: cannot open shared object file');
   });
 
-  it('kills a host that ignores shutdown and SIGTERM', async () => {
+  it('kills a host that does not heed shutdown', async () => {
     await ready('hang-on-shutdown');
     const { fields } = await log.find('engine host started');
     const open = engine.generate('a', request('wait for cancel'));

@@ -18,11 +18,15 @@ const retryAfterS = 5;
 @Injectable()
 export class UploadBudget {
   readonly total: number;
-  private held = 0;
+  private heldBytes = 0;
   private readonly shares = new WeakMap<Request, UploadShare>();
 
   constructor(@Inject(configTokens.limits) { uploadBytesInFlight }: Pick<LimitsConfig, 'uploadBytesInFlight'>) {
     this.total = uploadBytesInFlight;
+  }
+
+  get held(): number {
+    return this.heldBytes;
   }
 
   /** An empty share for what a request brings. */
@@ -36,7 +40,7 @@ export class UploadBudget {
         own += bytes;
       },
       release: () => {
-        this.held -= own;
+        this.heldBytes -= own;
         own = 0;
         isOpen = false;
       },
@@ -51,10 +55,10 @@ export class UploadBudget {
   }
 
   private take(bytes: number): void {
-    if (this.held + bytes > this.total) {
-      const message = `uploads hold ${this.held} bytes, at most ${this.total} may be in memory at one time`;
+    if (this.heldBytes + bytes > this.total) {
+      const message = `uploads hold ${this.heldBytes} bytes, at most ${this.total} may be in memory at one time`;
       throw new ServiceError('QUEUE_FULL', message, { retryAfterS });
     }
-    this.held += bytes;
+    this.heldBytes += bytes;
   }
 }

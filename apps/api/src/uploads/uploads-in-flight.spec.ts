@@ -5,6 +5,7 @@ import { field, file, formOf, formType } from '../../../../test/fixtures/forms.j
 import { RawClient } from '../../../../test/fixtures/raw-client.js';
 import { plainResult } from '../../../../test/fixtures/scripted-engine.js';
 import { startTestApi, type TestApi } from '../../../../test/fixtures/test-api.js';
+import { UploadBudget } from './upload-budget.js';
 
 const picture = readFileSync(join(__dirname, '../../../../test/fixtures/quadrants.png'));
 /** Bytes behind its end do a PNG no harm. */
@@ -46,16 +47,15 @@ describe('uploads in flight', () => {
     return client;
   }
 
-  /** Fills the budget but for half a megabyte: two jobs hold a megabyte each, until `release`. */
+  /** Fills the budget but for half a megabyte: two uploads hold a megabyte each and lack their ends, until `release`. */
   async function fill(): Promise<{ holders: RawClient[]; release: () => void }> {
-    let release = () => {};
-    const gate = new Promise<void>((resolve) => (release = resolve));
-    api.engine.answer = (_id, wanted) => gate.then(() => plainResult(wanted));
-    const before = await metric('qwen_image_jobs_accepted_total');
-    const holders = [await post(large), await post(large)];
-    while ((await metric('qwen_image_jobs_accepted_total')) < before + 2) await new Promise(setImmediate);
-    return { holders, release };
+    const holders = [await begin(large.length), await begin(large.length)];
+    for (const holder of holders) await holder.send(large.subarray(0, -100));
+    while (budget().held < 2 * large.length) await new Promise(setImmediate);
+    return { holders, release: () => holders.forEach((holder) => void holder.send(large.subarray(-100))) };
   }
+
+  const budget = () => api.app.get(UploadBudget);
 
   async function metric(name: string): Promise<number> {
     const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
@@ -176,13 +176,18 @@ describe('uploads in flight', () => {
     },
   );
 
-  it('get back what a client holds that goes away while its job runs', async () => {
-    const { holders, release } = await fill();
-    holders.forEach((holder) => holder.leave());
-    while ((await metric('qwen_image_jobs_pending')) > 0) await new Promise(setImmediate);
+  it('hold nothing once their jobs are stored, however long those wait', async () => {
+    let release = () => {};
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    api.engine.answer = (_id, wanted) => gate.then(() => plainResult(wanted));
+    const clients: RawClient[] = [];
+    for (let i = 1; i <= 4; i++) {
+      clients.push(await post(large));
+      while ((await metric('qwen_image_jobs_accepted_total')) < i) await new Promise(setImmediate);
+    }
+    expect(budget().held).toBe(0);
     release();
-    while ((await metric('qwen_image_jobs_running')) > 0) await new Promise(setImmediate);
-    await expectAllBack();
+    for (const client of clients) expect((await client.answer()).status).toBe(200);
   });
 
   it.each<[string, Buffer, number]>([

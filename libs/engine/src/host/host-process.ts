@@ -21,7 +21,6 @@ export interface HostEntry {
 const maxLineLength = 4096;
 const keptLines = 20;
 const drainMs = 500;
-const killMs = 2000;
 
 /** One engine host, from fork to exit. */
 export class HostProcess {
@@ -58,12 +57,10 @@ export class HostProcess {
     if (this.child.connected) this.child.send(message, () => undefined);
   }
 
-  /** Asks, then insists: `shutdown`, after `graceMs` SIGTERM, at last SIGKILL. */
+  /** Asks by `shutdown`, and after `graceMs` by SIGKILL. Other signals are not for a host: supervisors send them to all processes. */
   async stop(graceMs: number): Promise<void> {
     this.send({ type: 'shutdown' });
     if (await this.endsWithin(graceMs)) return;
-    this.child.kill('SIGTERM');
-    if (await this.endsWithin(killMs)) return;
     this.log.log('warn', 'the engine host does not end: killed', { pid: this.pid });
     this.child.kill('SIGKILL');
     await this.ended;
