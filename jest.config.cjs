@@ -37,7 +37,7 @@ module.exports = {
   projects: [
     { ...shared, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs}/**/*.spec.ts'] },
     { ...shared, displayName: 'addon', testMatch: ['<rootDir>/test/addon/**/*.spec.ts'] },
-    { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/{e2e,cases,crash,setup}/**/*.spec.ts'] },
-    { ...shared, displayName: 'slow', testMatch: ['<rootDir>/test/{slow,fault}/**/*.spec.ts'] },
+    { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/{e2e,cases,crash,fault,setup}/**/!(ledger).spec.ts'] },
+    { ...shared, displayName: 'slow', testMatch: ['<rootDir>/test/{slow/**/*,fault/ledger}.spec.ts'] },
   ],
 };

@@ -38,7 +38,7 @@ export async function pictureOf(file: Buffer): Promise<Picture> {
 
 /** The routes as a client sees them. */
 export class Client {
-  constructor(private readonly server: Server) {}
+  constructor(readonly server: Server) {}
 
   get(path: string): Promise<Response> {
     return fetch(`${this.server.url}${path}`);
