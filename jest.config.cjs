@@ -37,7 +37,11 @@ module.exports = {
   projects: [
     { ...shared, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs}/**/*.spec.ts'] },
     { ...shared, displayName: 'addon', testMatch: ['<rootDir>/test/addon/**/*.spec.ts'] },
-    { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/{e2e,cases,concurrency,crash,setup}/**/*.spec.ts'] },
-    { ...shared, displayName: 'slow', testMatch: ['<rootDir>/test/{slow,fault,fuzz}/**/*.spec.ts'] },
+    {
+      ...shared,
+      displayName: 'e2e',
+      testMatch: ['<rootDir>/test/{e2e,cases,concurrency,crash,fault,setup}/**/!(ledger).spec.ts'],
+    },
+    { ...shared, displayName: 'slow', testMatch: ['<rootDir>/test/{slow/**/*,fault/ledger,fuzz/**/*}.spec.ts'] },
   ],
 };

@@ -121,13 +121,7 @@ describe('a cancelled job', () => {
   it('is nobody else: an id that is none cancels nothing', async () => {
     const { id } = await jobs.submit(long);
     await jobs.told(id, ({ name }) => name === 'progress');
-    for (const wrong of [
-      id.replace(/^./, (digit) => (digit === '0' ? '1' : '0')),
-      `${id}x`,
-      id.slice(0, -1),
-      '%2e%2e',
-      '*',
-    ]) {
+    for (const wrong of [id.replace(/^./, (digit) => (digit === '0' ? '1' : '0')), `${id}x`, id.slice(0, -1), '%2e%2e', '*']) {
       const answer = await jobs.ask('DELETE', `/jobs/${wrong}`);
       expect(await errorOf(answer)).toMatchObject({ status: 404, code: 'NOT_FOUND' });
     }

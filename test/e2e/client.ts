@@ -37,9 +37,9 @@ export async function pictureOf(file: Buffer): Promise<Picture> {
 }
 
 /** The routes as a client sees them. */
-export class Client {
+export class Client<S extends Pick<Server, 'url'> = Pick<Server, 'url'>> {
   constructor(
-    private readonly server: Pick<Server, 'url'>,
+    readonly server: S,
     /** Sent with every request. */
     private readonly headers: Readonly<Record<string, string>> = {},
   ) {}

@@ -30,7 +30,8 @@ export class Server {
   private readonly child: ChildProcess;
   private stderr = '';
 
-  constructor(args: readonly string[] = []) {
+  /** `variables` are added to its environment. */
+  constructor(args: readonly string[] = [], variables: Readonly<Record<string, string>> = {}) {
     if (!existsSync(mainPath)) throw new Error('the server is not built: npm run build:ts');
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('QWEN_')));
     // Numbers depend on dtype and thread count; the goldens were recorded with these.
@@ -44,7 +45,7 @@ export class Server {
     const fixed = [...port, ...limit, ...folder, '--device', 'cpu', '--dtype', 'float32', '--set', 'model.threads=2'];
     this.child = spawn(process.execPath, [mainPath, ...fixed, ...args], {
       cwd: projectRoot,
-      env,
+      env: { ...env, ...variables },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));

@@ -1,29 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { Client } from '../e2e/client.js';
+import { residentBytes, slope } from '../e2e/memory.js';
 import { Server } from '../e2e/server.js';
 
 const requests = process.env.QWEN_SLOW === 'short' ? 200 : 2000;
 const warmUp = 50;
 const limitBytesPerRequest = 20_000;
-
-function residentBytes(pid: number): number {
-  const [, kilobytes] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-  if (!kilobytes) throw new Error(`process ${pid} has no VmRSS`);
-  return Number(kilobytes) * 1024;
-}
-
-/** Slope of the least-squares line through (0, y0), (1, y1), … */
-function slope(values: readonly number[]): number {
-  const meanX = (values.length - 1) / 2;
-  const meanY = values.reduce((sum, value) => sum + value, 0) / values.length;
-  let covariance = 0;
-  let variance = 0;
-  values.forEach((value, x) => {
-    covariance += (x - meanX) * (value - meanY);
-    variance += (x - meanX) ** 2;
-  });
-  return covariance / variance;
-}
 
 describe('soak', () => {
   let server: Server;

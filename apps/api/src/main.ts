@@ -1,3 +1,5 @@
+// First: the other modules take a while to load, and a signal that comes meanwhile counts. As process 1 of a container nothing else heeds it.
+import { onFirstSignal } from './signals.js';
 import { ConfigError, loadConfig, type AppConfig } from '@app/config';
 import { EngineClient, type EngineStatus } from '@app/engine';
 import { InferenceService } from '@app/inference';
@@ -14,8 +16,6 @@ import { readSoftware } from './software.js';
 // dist/apps/api/src/main.js
 const projectRoot = join(__dirname, '../../../..');
 const hostPath = join(__dirname, '../../engine-host/src/main.js');
-/** A second signal sooner than this is the same one, sent to a whole process group and by a parent too. */
-const secondSignalMs = 1000;
 
 function readConfig(): AppConfig {
   const argv = process.argv.slice(2);
@@ -32,27 +32,8 @@ function readConfig(): AppConfig {
   }
 }
 
-/** Calls `stop` at the first signal; a later one ends the process at once. */
-function onSignals(stop: () => void): void {
-  let first: number | null = null;
-  const received = () => {
-    if (first !== null && performance.now() - first >= secondSignalMs) process.exit(1);
-    if (first !== null) return;
-    first = performance.now();
-    stop();
-  };
-  process.on('SIGTERM', received);
-  process.on('SIGINT', received);
-}
-
 async function main(): Promise<void> {
   const config = readConfig();
-  let shutdown: Shutdown | null = null;
-  onSignals(() => {
-    // Before anything is served there is nothing to see through.
-    if (shutdown) void shutdown.run().then(() => process.exit(0));
-    else process.exit(0);
-  });
   const software = readSoftware(projectRoot);
   const logger = createLogger(config.logging);
   const nestLogger = createNestLogger(logger);
@@ -66,7 +47,7 @@ async function main(): Promise<void> {
   const inference = app.get(InferenceService);
   await inference.open();
   const ending = new Shutdown(app, inference, engine, config.server.shutdownGraceMs);
-  shutdown = ending;
+  onFirstSignal(() => void ending.run().then(() => process.exit(0)));
   engine.onChange(({ state, error }: EngineStatus) => {
     // Only a first load fails for good: nothing was ever served, and the engine has logged why.
     if (state === 'failed') void ending.run().then(() => process.exit(1));
