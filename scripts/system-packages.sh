@@ -28,6 +28,10 @@ has_clang_format() { command -v clang-format >/dev/null; }
 
 has_redis() { command -v redis-server >/dev/null; }
 
+has_curl() { command -v curl >/dev/null; }
+
+has_chromium() { [ -x /usr/bin/chromium ]; }
+
 # Debian's names of what is missing, by what the other steps are going to need.
 missing_packages() {
     if "$needs_libtorch"; then
@@ -43,6 +47,8 @@ missing_packages() {
         has_gtest || echo libgtest-dev
         has_clang_format || echo clang-format
         has_redis || echo redis-server
+        has_curl || echo curl
+        has_chromium || echo chromium
     fi
 }
 
