@@ -7,6 +7,8 @@ results=$root/build/test-results/$run_name
 rm -rf "$results"
 mkdir -p "$results"
 
+failed_whole() { printf '{"passed":0,"failed":1,"names":["%s"]}\n' "$1" >"$2"; }
+
 # check NAME COMMAND...: something that passes or fails as a whole; it is counted only when it fails.
 check() {
     local name=$1
@@ -14,7 +16,7 @@ check() {
     say "=== $name"
     "$@" && return
     say "=== $name FAILED"
-    printf '{"passed":0,"failed":1}\n' >"$results/$name.json"
+    failed_whole "$name" "$results/$name.json"
 }
 
 # native_tests NAME COMMAND...: every GoogleTest case counts; a command that fails before a case does is one failure.
@@ -25,7 +27,7 @@ native_tests() {
     mkdir -p "$results/$name"
     GTEST_OUTPUT="json:$results/$name/" "$@" >&2 && return
     say "=== $name FAILED"
-    grep -qs '"failures": [1-9]' "$results/$name"/*.json || printf '{"passed":0,"failed":1}\n' >"$results/$name/died.json"
+    grep -qs '"failures": [1-9]' "$results/$name"/*.json || failed_whole "$name" "$results/$name/died.json"
 }
 
 # jest_tests NAME ARGUMENT...: a run that writes no results is one failure.
@@ -34,7 +36,7 @@ jest_tests() {
     shift
     say "=== jest: $name"
     (cd "$root" && node_modules/.bin/jest --json --outputFile "$results/jest-$name.json" "$@" >/dev/null) ||
-        { say "=== jest: $name FAILED"; [ -f "$results/jest-$name.json" ] || echo '{"passed":0,"failed":1}' >"$results/jest-$name.json"; }
+        { say "=== jest: $name FAILED"; [ -f "$results/jest-$name.json" ] || failed_whole "jest $name" "$results/jest-$name.json"; }
 }
 
 # The last line of a run: N passed, N failed.

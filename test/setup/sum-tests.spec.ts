@@ -30,7 +30,7 @@ const googleRun = {
 describe('sum-tests', () => {
   it('counts cases of both runners, and neither skipped nor disabled ones', () => {
     expect(sum({ 'jest.json': jestRun, 'google.json': googleRun })).toMatchObject({ status: 0, stdout: '7 passed, 0 failed\n' });
-    expect(JSON.parse(readFileSync(join(folder, 'sum.json'), 'utf8'))).toEqual({ passed: 7, failed: 0 });
+    expect(JSON.parse(readFileSync(join(folder, 'sum.json'), 'utf8'))).toEqual({ passed: 7, failed: 0, names: [] });
   });
 
   it('fails with a failed case, and with a suite that could not run', () => {
@@ -41,8 +41,57 @@ describe('sum-tests', () => {
     });
   });
 
+  it('names what failed', () => {
+    const suite = (name: string, status: string, assertionResults: object[]) => ({
+      name: resolve(name),
+      status,
+      assertionResults,
+    });
+    const failing = {
+      ...jestRun,
+      numFailedTests: 1,
+      numRuntimeErrorTestSuites: 1,
+      testResults: [
+        suite('a.spec.ts', 'failed', [
+          { status: 'passed', fullName: 'works' },
+          { status: 'failed', fullName: 'does not' },
+        ]),
+        suite('b.spec.ts', 'failed', []),
+        suite('c.spec.ts', 'passed', [{ status: 'passed', fullName: 'works too' }]),
+      ],
+    };
+    const google = {
+      tests: 2,
+      failures: 1,
+      testsuites: [
+        {
+          testsuite: [
+            { classname: 'Vae', name: 'Decodes', failures: [{}] },
+            { classname: 'Vae', name: 'Encodes' },
+          ],
+        },
+      ],
+    };
+    const { stdout } = sum({
+      'jest.json': failing,
+      'google.json': google,
+      'whole.json': { passed: 0, failed: 1, names: ['lint'] },
+    });
+    expect(stdout.split('\n')).toEqual([
+      'FAILED a.spec.ts: does not',
+      'FAILED b.spec.ts: could not run',
+      'FAILED Vae.Decodes',
+      'FAILED lint',
+      '6 passed, 4 failed',
+      '',
+    ]);
+  });
+
   it('counts results that were never written as a failure', () => {
-    expect(sum({ 'jest.json': jestRun }, join(folder, 'none.json'))).toMatchObject({ status: 1, stdout: '5 passed, 1 failed\n' });
+    expect(sum({ 'jest.json': jestRun }, join(folder, 'none.json'))).toMatchObject({
+      status: 1,
+      stdout: `FAILED ${join(folder, 'none.json')} was not written\n5 passed, 1 failed\n`,
+    });
   });
 
   it('fails when nothing ran', () => {
