@@ -3,6 +3,7 @@ import { EngineModule, type EngineLog, type EngineOptions } from '@app/engine';
 import { HealthModule } from '@app/health';
 import { ImageProcessingModule } from '@app/image-processing';
 import { InferenceModule, SOFTWARE, type Software } from '@app/inference';
+import { ObservabilityModule } from '@app/observability';
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { ApiKeyGuard } from './access/api-key.guard.js';
@@ -15,7 +16,9 @@ import { InfoController } from './info/info.controller.js';
 import { JobAccess } from './jobs/job-access.js';
 import { JobLinks } from './jobs/job-links.js';
 import { JobsController } from './jobs/jobs.controller.js';
+import { HttpMetrics } from './metrics/http.metrics.js';
 import { MetricsController } from './metrics/metrics.controller.js';
+import { ProcessMetrics } from './metrics/process.metrics.js';
 import { ServiceMetrics } from './metrics/service.metrics.js';
 import { RateLimitModule } from './rate-limit/rate-limit.module.js';
 import { UploadBudget } from './uploads/upload-budget.js';
@@ -37,6 +40,7 @@ export class ApiModule {
       module: ApiModule,
       imports: [
         ConfigModule.forRoot(config),
+        ObservabilityModule,
         EngineModule.forRoot({
           inject: [configTokens.model, configTokens.prompt, configTokens.engine],
           useFactory: (model: AppConfig['model'], prompt: AppConfig['prompt'], watchdog: AppConfig['engine']) => ({
@@ -60,6 +64,8 @@ export class ApiModule {
         JobAccess,
         JobLinks,
         ServiceMetrics,
+        HttpMetrics,
+        ProcessMetrics,
         UploadBudget,
       ],
       exports: [SOFTWARE],

@@ -6,6 +6,7 @@ import helmet from 'helmet';
 import { refuseForeignPages } from './access/foreign-pages.middleware.js';
 import { isLoopback } from './access/loopback.js';
 import { serveDocs } from './docs/openapi.js';
+import { HttpMetrics } from './metrics/http.metrics.js';
 
 /** A client that sends slower than this holds a connection, not work: headers, then the whole request with its files. */
 const headersTimeoutMs = 60_000;
@@ -24,6 +25,7 @@ export function configureApp(
   app.set('trust proxy', server.trustProxy);
   app.use(requestId);
   app.use(accessLog(logger));
+  app.use(app.get(HttpMetrics).watch);
   app.use(securityHeaders());
   if (!auth.keys && isLoopback(server.host)) app.use(refuseForeignPages(server));
   if (server.corsOrigins.length > 0) allowOrigins(app, server);

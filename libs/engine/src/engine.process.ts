@@ -73,6 +73,7 @@ export class EngineProcess {
       readySince: this.readySince,
       model: this.model,
       stats: this.stats,
+      hostPid: this.host?.pid ?? null,
       error: this.error,
       retryAfterS: this.retryAfterS(),
     };

@@ -15,6 +15,8 @@ export interface EngineStatus {
   /** What is loaded, or was before the host died. */
   model: ModelInfo | null;
   stats: DeviceStats | null;
+  /** Null while there is none. */
+  hostPid: number | null;
   /** Why the engine is failed or restarting. */
   error: { code: EngineErrorCode; message: string } | null;
   /** Seconds until the engine is likely to take a request; 0 when ready. */

@@ -63,10 +63,14 @@ export class ServiceHealth {
   }
 
   /** A generation sent now would be accepted and reach a ready engine. A busy engine is ready, and so is a full queue. */
+  isReady(): boolean {
+    return this.status(this.engine.status()) === 'ok';
+  }
+
   ready(): HealthIndicatorResult<'engine'> {
     const status = this.status(this.engine.status());
     const indicator = this.indicators.check('engine');
-    return status === 'ok' ? indicator.up({ state: status }) : indicator.down({ state: status });
+    return this.isReady() ? indicator.up({ state: status }) : indicator.down({ state: status });
   }
 
   /** The first load has ended well; whatever came later. */

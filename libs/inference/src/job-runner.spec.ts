@@ -1,6 +1,6 @@
 import { EngineError, HostLostError } from '@app/engine';
 import { ImageDecoder, ImageEncoder } from '@app/image-processing';
-import { createLogger, createNestLogger, withContext } from '@app/observability';
+import { createLogger, createNestLogger, MetricsRegistry, withContext } from '@app/observability';
 import { Logger } from '@nestjs/common';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { MemoryJobStore } from '../../../test/fixtures/memory.job-store.js';
 import { jobResult, settled } from '../../../test/fixtures/scripted-runner.js';
 import { plainResult, ScriptedEngine } from '../../../test/fixtures/scripted-engine.js';
 import { JobLedger } from './job-ledger.js';
+import { JobMetrics } from './job-metrics.js';
 import { JobRunner } from './job-runner.js';
 import type { Job } from './job.js';
 import type { JobImage, JobOrder, JobRequest } from './job.types.js';
@@ -40,7 +41,9 @@ describe(JobRunner.name, () => {
     const decoder = new ImageDecoder({ maxInputPixels: 10_000, decodeTimeoutMs: 10_000 });
     const encoder = new ResultEncoder(new ImageEncoder(), decoder, { name: 'demo' }, software);
     // The engine is used through its public methods alone, which the script has.
-    runner = new JobRunner(engine as never, decoder, encoder, ledger, estimate, { residency: 'resident' });
+    runner = new JobRunner(engine as never, decoder, encoder, ledger, estimate, new JobMetrics(new MetricsRegistry()), {
+      residency: 'resident',
+    });
   });
 
   /** Accepted, and about to run. */

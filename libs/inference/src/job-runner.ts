@@ -14,6 +14,7 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { engineUnavailable, whenEngineReady } from './engine-readiness.js';
 import { toJobError } from './job-error.js';
 import { JobLedger } from './job-ledger.js';
+import { JobMetrics } from './job-metrics.js';
 import { maxAttempts, type Job } from './job.js';
 import type { JobImage, JobResult } from './job.types.js';
 import { usedParameters, type UsedParameters } from './parameters.js';
@@ -32,6 +33,7 @@ export class JobRunner implements Runner {
     private readonly encoder: ResultEncoder,
     private readonly ledger: JobLedger,
     private readonly estimate: DurationEstimate,
+    private readonly metrics: JobMetrics,
     @Inject(configTokens.model) private readonly model: Pick<ModelConfig, 'residency'>,
   ) {}
 
@@ -48,6 +50,7 @@ export class JobRunner implements Runner {
   }
 
   settle(job: Job, result: JobResult | null): Promise<void> {
+    if (job.hasEnded) this.metrics.ended(job, result);
     return withContext(contextOf(job), () => this.ledger.settle(job, result));
   }
 
@@ -108,6 +111,7 @@ export class JobRunner implements Runner {
   }
 
   private tellProgress(job: Job, progress: Progress): void {
+    this.metrics.progressed(job.progress, progress);
     job.progress = progress;
     job.events.progress({ attempt: job.attempt, ...progress, eta_ms: this.estimate.remainingMs(job) });
   }

@@ -1,16 +1,16 @@
+import { MetricsRegistry } from '@app/observability';
 import { Controller, Get, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { ApiErrors } from '../errors/error.response.js';
-import { ServiceMetrics } from './service.metrics.js';
 
 @ApiTags('metrics')
 @Controller('metrics')
 export class MetricsController {
-  constructor(private readonly metrics: ServiceMetrics) {}
+  constructor(private readonly metrics: MetricsRegistry) {}
 
   @Get()
-  @ApiOperation({ summary: 'Counters for Prometheus', operationId: 'getMetrics' })
+  @ApiOperation({ summary: 'Counters, levels and histograms for Prometheus', operationId: 'getMetrics' })
   @ApiOkResponse({ content: { 'text/plain': { schema: { type: 'string' } } } })
   @ApiErrors('UNAUTHENTICATED', 'FORBIDDEN', 'METHOD_NOT_ALLOWED')
   async read(@Res({ passthrough: true }) response: Response): Promise<string> {
