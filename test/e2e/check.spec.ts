@@ -13,7 +13,9 @@ describe('npm start with --check or --print-config', () => {
   it('finds a good configuration and model folder good, and serves nothing', async () => {
     const server = run('--check', '--port', '0');
     expect(await server.ended).toEqual({ code: 0, signal: null, stderr: '' });
-    expect(server.text).toMatch(/^configuration: good\n\/.*\/models\/demo: QwenImagePipeline, 3 weight files, \d+\.\d MB: good\n$/);
+    expect(server.text).toMatch(
+      /^configuration: good\n\/.*\/models\/demo: QwenImagePipeline, 3 weight files, \d+\.\d MB: good\n$/,
+    );
   });
 
   it('finds a model file that was not copied whole', async () => {

@@ -372,7 +372,7 @@ describe('loadConfig', () => {
     [
       'a key given twice in a file',
       { yaml: 'docs:\n  enabled: true\n  enabled: false\n' },
-      'YAML (my.yaml:3): Map keys must be unique at line 3, column 3:',
+      'YAML (my.yaml:3): Map keys must be unique',
     ],
     ['a missing file', { argv: ['--config', 'none.yaml'] }, '--config (none.yaml): cannot be read: ENOENT'],
     [
