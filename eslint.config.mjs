@@ -29,6 +29,7 @@ const owned = [
   { name: '@huggingface/tokenizers', owner: 'libs/engine', message: 'Only libs/engine knows the tokenizer.' },
   { name: 'winston', owner: 'libs/observability', message: 'Log through Nest’s Logger.' },
   { name: 'prom-client', owner: 'libs/observability', message: 'Measure through MetricsRegistry.' },
+  { name: '@opentelemetry/api', owner: 'libs/observability', message: 'Trace through @app/observability.' },
   { name: 'yaml', owner: 'libs/config', message: 'Only libs/config reads settings.' },
 ];
 

@@ -1,11 +1,12 @@
 import { ConfigModule, configTokens, type AppConfig } from '@app/config';
-import { EngineModule, type EngineLog, type EngineOptions } from '@app/engine';
+import { EngineModule, type EngineOptions } from '@app/engine';
 import { HealthModule } from '@app/health';
 import { ImageProcessingModule } from '@app/image-processing';
 import { InferenceModule, SOFTWARE, type Software } from '@app/inference';
-import { ObservabilityModule } from '@app/observability';
+import { LogLevelSwitch, ObservabilityModule, TracingInterceptor, type createLogger } from '@app/observability';
 import { Global, Module, type DynamicModule } from '@nestjs/common';
-import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
+import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
+import { LogLevelController } from './admin/log-level.controller.js';
 import { ApiKeyGuard } from './access/api-key.guard.js';
 import { ErrorFilter } from './errors/error.filter.js';
 import { GenerationFieldsPipe } from './images/generation-fields.pipe.js';
@@ -28,14 +29,14 @@ export interface ApiOptions {
   software: Software;
   /** Compiled main.js of the engine host. */
   hostPath: string;
-  engineLog: EngineLog;
+  logger: ReturnType<typeof createLogger>;
 }
 
 /** The one list of what the api is made of. */
 @Global()
 @Module({})
 export class ApiModule {
-  static forRoot({ config, software, hostPath, engineLog }: ApiOptions): DynamicModule {
+  static forRoot({ config, software, hostPath, logger }: ApiOptions): DynamicModule {
     return {
       module: ApiModule,
       imports: [
@@ -45,7 +46,7 @@ export class ApiModule {
           inject: [configTokens.model, configTokens.prompt, configTokens.engine],
           useFactory: (model: AppConfig['model'], prompt: AppConfig['prompt'], watchdog: AppConfig['engine']) => ({
             options: { ...engineOptions(model, prompt, hostPath), watchdog },
-            log: engineLog,
+            log: logger,
           }),
         }),
         ImageProcessingModule,
@@ -53,11 +54,19 @@ export class ApiModule {
         HealthModule,
         RateLimitModule,
       ],
-      controllers: [ImagesController, JobsController, InfoController, ...(config.metrics.enabled ? [MetricsController] : [])],
+      controllers: [
+        ImagesController,
+        JobsController,
+        InfoController,
+        LogLevelController,
+        ...(config.metrics.enabled ? [MetricsController] : []),
+      ],
       providers: [
         { provide: SOFTWARE, useValue: software },
+        { provide: LogLevelSwitch, useFactory: () => new LogLevelSwitch(logger) },
         { provide: APP_FILTER, useClass: ErrorFilter },
         { provide: APP_GUARD, useClass: ApiKeyGuard },
+        { provide: APP_INTERCEPTOR, useClass: TracingInterceptor },
         { provide: APP_PIPE, useClass: GenerationFieldsPipe },
         RequestResolver,
         GenerationAnswers,

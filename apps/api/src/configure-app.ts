@@ -1,4 +1,4 @@
-import { accessLog, requestId, type createLogger } from '@app/observability';
+import { accessLog, requestId, traceRequests, type createLogger } from '@app/observability';
 import type { AppConfig, ServerConfig } from '@app/config';
 import type { Software } from '@app/inference';
 import type { NestExpressApplication } from '@nestjs/platform-express';
@@ -24,6 +24,7 @@ export function configureApp(
   app.disable('etag');
   app.set('trust proxy', server.trustProxy);
   app.use(requestId);
+  app.use(traceRequests);
   app.use(accessLog(logger));
   app.use(app.get(HttpMetrics).watch);
   app.use(securityHeaders());
@@ -66,6 +67,7 @@ const exposedHeaders = [
   'RateLimit-Remaining',
   'RateLimit-Reset',
   'Retry-After',
+  'traceresponse',
   'X-Job-Id',
   'X-Request-Id',
   'X-Seed',

@@ -11,7 +11,9 @@ export interface AppConfig {
   redis: { url: string | null };
   /** Null: everybody is let in. */
   auth: { keys: readonly ApiKey[] | null };
-  logging: { level: LogLevel; format: 'json' | 'pretty' };
+  logging: { level: LogLevel; format: 'json' | 'pretty'; prompts: boolean };
+  /** Null: no spans are sent. */
+  tracing: { otlpEndpoint: string | null; sampleRatio: number };
   docs: { enabled: boolean };
   metrics: { enabled: boolean };
 }

@@ -269,7 +269,7 @@ describe(JobRunner.name, () => {
     let records: PassThrough;
     beforeEach(() => {
       records = new PassThrough();
-      Logger.overrideLogger(createNestLogger(createLogger({ level: 'info', format: 'json' }, records)));
+      Logger.overrideLogger(createNestLogger(createLogger({ level: 'info', format: 'json', prompts: false }, records)));
     });
     afterEach(() => void Logger.overrideLogger(false));
 
@@ -307,7 +307,10 @@ describe(JobRunner.name, () => {
       store.before = () => Promise.reject(new Error('ENOSPC'));
       job.moveTo('completed');
       await withContext({ requestId: 'of another' }, () => runner.settle(job, jobResult()));
-      expect(await logged()).toMatchObject([{ level: 'error', requestId: 'mine', jobId: job.id }]);
+      expect(await logged()).toMatchObject([
+        { level: 'info', message: 'job completed', requestId: 'mine', jobId: job.id, prompt: '[hidden]' },
+        { level: 'error', requestId: 'mine', jobId: job.id },
+      ]);
     });
 
     it('is nothing of what a client is told, or has asked for', async () => {

@@ -36,6 +36,8 @@ export interface JobOrder {
   previews: number;
   /** Of the request that brought it. */
   requestId: string;
+  /** The span of that request, as W3C Trace Context spells it; null: it belongs to no trace. */
+  traceparent: string | null;
 }
 
 export interface JobImageInfo {

@@ -1,6 +1,7 @@
 import { configTokens, type ModelConfig } from '@app/config';
 import type { OutputFormat } from '@app/image-processing';
-import { InferenceService, type SubmittedJob } from '@app/inference';
+import { InferenceService, type Outcome, type SubmittedJob } from '@app/inference';
+import { extendContext } from '@app/observability';
 import { Inject, Injectable, type StreamableFile } from '@nestjs/common';
 import type { Response } from 'express';
 import { JobLinks } from '../jobs/job-links.js';
@@ -32,9 +33,11 @@ export class GenerationAnswers {
   /** Its pictures, when they are there. @throws what the job ended with */
   async drawn(job: SubmittedJob, { form, ...output }: Wanted, gone: AbortSignal, response: Response): Promise<StreamableFile> {
     response.setHeader(jobIdHeader, job.id);
+    extendContext({ jobId: job.id });
     const outcome = await job.outcome(gone);
     const [image] = outcome.result.images;
     if (!image) throw new Error('a job completed without an image');
+    tellAccessLog(outcome);
     // Drawn for another call, maybe, whose seed was chosen then.
     response.setHeader('X-Seed', String(image.seed));
     const { warnings } = outcome.result;
@@ -42,4 +45,9 @@ export class GenerationAnswers {
     if (form === 'json') return jsonAnswer(outcome, this.model.name);
     return bytesAnswer(image.format === output.format ? image : await this.inference.imageAs(outcome, 0, output));
   }
+}
+
+function tellAccessLog({ result }: Outcome): void {
+  const { queueMs, encodeMs, denoiseMs, decodeMs } = result.timings;
+  extendContext({ queueMs: Math.round(queueMs), engineMs: Math.round(encodeMs + denoiseMs + decodeMs) });
 }

@@ -1,4 +1,4 @@
-import { MetricsRegistry, shortSeconds } from '@app/observability';
+import { MetricsRegistry, routeOf, shortSeconds } from '@app/observability';
 import { Injectable } from '@nestjs/common';
 import type { NextFunction, Request, Response } from 'express';
 
@@ -37,10 +37,4 @@ export class HttpMetrics {
     });
     next();
   };
-}
-
-/** As the controller spells it; `other` for what no controller answers. */
-function routeOf(request: Request): string {
-  const { path } = (request.route ?? {}) as { path?: unknown };
-  return typeof path === 'string' ? path : 'other';
 }

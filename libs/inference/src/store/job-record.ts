@@ -44,6 +44,7 @@ const order = shape({
   timeoutMs: number,
   previews: whole,
   requestId: string,
+  traceparent: nullOr(string),
 } satisfies Fields<JobOrder>);
 
 const outcome = shape({
