@@ -1,14 +1,12 @@
 import { Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { ThrottlerStorage } from '@nestjs/throttler';
 import { Redis } from 'ioredis';
+import type { StorageRecord } from './storage-record.js';
 
 const keyPrefix = 'qwen-image-server:rate-limit:';
 const commandTimeoutMs = 500;
 const connectTimeoutMs = 2000;
 const longestRetryMs = 2000;
-
-/** ThrottlerStorage's own record type is also a value; this is its shape. */
-type StorageRecord = Awaited<ReturnType<ThrottlerStorage['increment']>>;
 
 /**
  * KEYS[1]: times (ms, by Redis' clock: servers need not agree on theirs) of the requests in the window, oldest first.
