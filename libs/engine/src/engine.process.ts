@@ -141,13 +141,8 @@ export class EngineProcess {
     this.wasReady = true;
     this.failedStarts = 0;
     this.readySince = performance.now();
-    this.loadMs = this.readySince - this.startedAt;
-    this.log.log('info', 'model loaded', {
-      class: model.class,
-      dtype: model.dtype,
-      device: model.device.id,
-      ms: Math.round(this.loadMs),
-    });
+    this.loadMs = Math.round(this.readySince - this.startedAt);
+    this.log.log('info', 'model loaded', { class: model.class, dtype: model.dtype, device: model.device.id, ms: this.loadMs });
     // Not before: a load may hold up the host's event loop, and reports no stages.
     this.watchdog = new Watchdog(this.options.watchdog, this.stages, (reason) => this.killHung(host, reason));
     this.changeState('ready');
