@@ -156,6 +156,22 @@ describe(EngineClient.name, () => {
     await expect(engine.generate('a', request('anything'))).resolves.toBeDefined();
   });
 
+  it.each([-86_400_000, 86_400_000])(
+    'expects a load to take as long as ever when the wall clock is set by %i ms',
+    async (jumpMs) => {
+      open('load-waits-for-signal');
+      const before = engine.status().retryAfterS;
+      const isLoading = reach(({ state }) => state === 'loading');
+      engine.start();
+      await isLoading;
+      const clock = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + jumpMs);
+      const { retryAfterS } = engine.status();
+      clock.mockRestore();
+      expect(retryAfterS).toBeGreaterThan(1);
+      expect(retryAfterS).toBeLessThanOrEqual(before);
+    },
+  );
+
   it('cancels the job of the signal and no other', async () => {
     await ready();
     const abort = new AbortController();

@@ -46,8 +46,9 @@ export class EngineProcess {
   private model: ModelInfo | null = null;
   private stats: DeviceStats | null = null;
   private error: HostFailure | null = null;
-  private startedAt = Date.now();
-  private readyAt = Date.now() + unknownLoadMs;
+  // On the clock of this process, which never jumps.
+  private startedAt = performance.now();
+  private readyAt = performance.now() + unknownLoadMs;
   private loadMs = unknownLoadMs;
   private readonly policy: RestartPolicy;
   private readonly stages = new StageEstimate();
@@ -93,7 +94,7 @@ export class EngineProcess {
   }
 
   private launch(): void {
-    this.startedAt = Date.now();
+    this.startedAt = performance.now();
     this.readyAt = this.startedAt + this.loadMs;
     const host = new HostProcess(this.options.host, this.log, (message) => this.receive(host, message));
     this.host = host;
@@ -140,8 +141,8 @@ export class EngineProcess {
     this.error = null;
     this.wasReady = true;
     this.failedStarts = 0;
-    this.readySince = Date.now();
-    this.loadMs = this.readySince - this.startedAt;
+    this.readySince = performance.now();
+    this.loadMs = Math.round(this.readySince - this.startedAt);
     this.log.log('info', 'model loaded', { class: model.class, dtype: model.dtype, device: model.device.id, ms: this.loadMs });
     // Not before: a load may hold up the host's event loop, and reports no stages.
     this.watchdog = new Watchdog(this.options.watchdog, this.stages, (reason) => this.killHung(host, reason));
@@ -168,7 +169,7 @@ export class EngineProcess {
   }
 
   private buryHost(host: HostProcess, exit: HostExit): void {
-    const readyForMs = this.readySince === null ? null : Date.now() - this.readySince;
+    const readyForMs = this.readySince === null ? null : performance.now() - this.readySince;
     const lost = new HostLostError(`the engine host ended (${exit.reason})`);
     this.endWatch();
     this.host = null;
@@ -193,7 +194,7 @@ export class EngineProcess {
       this.changeState('failed');
       return;
     }
-    this.readyAt = Date.now() + delayMs + this.loadMs;
+    this.readyAt = performance.now() + delayMs + this.loadMs;
     this.restartTimer = setTimeout(() => {
       this.restartTimer = null;
       this.restarts += 1;
@@ -211,7 +212,7 @@ export class EngineProcess {
   private retryAfterS(): number {
     if (this.state === 'ready') return 0;
     if (this.isOver()) return finalRetryAfterS;
-    return Math.max(1, Math.ceil((this.readyAt - Date.now()) / 1000));
+    return Math.max(1, Math.ceil((this.readyAt - performance.now()) / 1000));
   }
 
   private changeState(state: EngineState): void {

@@ -10,7 +10,7 @@ export interface EngineStatus {
   restarts: number;
   /** Hosts in a row that ended before they were ready. */
   failedStarts: number;
-  /** Milliseconds since the epoch; null unless ready. */
+  /** By `performance.now()`, which goes on when the wall clock is set; null unless ready. */
   readySince: number | null;
   /** What is loaded, or was before the host died. */
   model: ModelInfo | null;

@@ -101,5 +101,5 @@ function deviceOf({ model, stats }: EngineStatus): DeviceHealth | null {
 }
 
 function secondsSince(time: number | null): number {
-  return time === null ? 0 : Math.floor((Date.now() - time) / 1000);
+  return time === null ? 0 : Math.floor((performance.now() - time) / 1000);
 }

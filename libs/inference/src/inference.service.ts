@@ -90,9 +90,9 @@ export class InferenceService {
   async view(id: string): Promise<JobView | null> {
     const job = this.ledger.liveJob(id);
     // At one moment: a job that is told to wait has a place.
-    if (job && !job.hasEnded) return { record: job.toRecord(), ...this.queue.placeOf(job), expiresAt: null };
+    if (job && !job.hasEnded) return { record: job.toRecord(), ...this.queue.placeOf(job), expiresAt: null, keptMs: null };
     const record = await this.ledger.record(id);
-    return record && { record, position: null, etaMs: null, expiresAt: this.ledger.forgottenAt(record) };
+    return record && { record, position: null, etaMs: null, ...this.ledger.expiryOf(record) };
   }
 
   /** Ends a job that has not ended; resolves when it has, or after some seconds with the job as it stands. */
