@@ -7,6 +7,8 @@ import { LogLevelSwitch, ObservabilityModule, TracingInterceptor, type createLog
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
 import { LogLevelController } from './admin/log-level.controller.js';
+import { ModelRoot } from './admin/model-root.js';
+import { ModelController } from './admin/model.controller.js';
 import { ApiKeyGuard } from './access/api-key.guard.js';
 import { ErrorFilter } from './errors/error.filter.js';
 import { GenerationFieldsPipe } from './images/generation-fields.pipe.js';
@@ -59,6 +61,7 @@ export class ApiModule {
         JobsController,
         InfoController,
         LogLevelController,
+        ModelController,
         ...(config.metrics.enabled ? [MetricsController] : []),
       ],
       providers: [
@@ -76,6 +79,7 @@ export class ApiModule {
         HttpMetrics,
         ProcessMetrics,
         UploadBudget,
+        ModelRoot,
       ],
       exports: [SOFTWARE],
     };
@@ -87,10 +91,10 @@ function engineOptions(
   prompt: AppConfig['prompt'],
   hostPath: string,
 ): Omit<EngineOptions, 'watchdog'> {
-  const { path, device, dtype, threads, residency, vaeTiling, memoryBudget } = model;
+  const { path, name, device, dtype, threads, residency, vaeTiling, memoryBudget } = model;
   return {
     host: { path: hostPath },
-    folder: path,
+    model: { name, folder: path },
     load: { device, dtype, threads, residency, vaeTiling, memoryBudget },
     specialTokens: prompt.specialTokens,
   };

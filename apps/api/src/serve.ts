@@ -42,9 +42,11 @@ export async function serve(config: AppConfig): Promise<void> {
       .then(() => Promise.race([flushSpans(), delay(lastSpansMs)]))
       .then(() => process.exit(code));
   onFirstSignal(() => end(0));
+  let hasServed = false;
   engine.onChange(({ state, error }: EngineStatus) => {
-    // Only a first load fails for good: nothing was ever served, and the engine has logged why.
-    if (state === 'failed') end(1);
+    hasServed ||= state === 'ready';
+    // Nothing was ever served, and the engine has logged why. Later an operator has chosen the model, and may choose another one.
+    if (state === 'failed' && !hasServed) end(1);
     else if (state === 'restarting') logger.log('warn', 'the engine is restarting', { reason: error?.message });
   });
 

@@ -76,6 +76,8 @@ export interface ModelConfig {
   path: string;
   /** Name told by the API; the folder's name unless configured. */
   name: string;
+  /** Absolute path of a folder of such folders; null: none may be loaded but `path`. */
+  root: string | null;
   device: string;
   dtype: 'auto' | 'float32' | 'bfloat16';
   threads: number | 'auto';

@@ -57,6 +57,7 @@ describe('loadConfig', () => {
       model: {
         path: join(projectRoot, 'models/demo'),
         name: 'demo',
+        root: null,
         device: 'auto',
         dtype: 'auto',
         threads: 'auto',

@@ -83,6 +83,8 @@ function resolveDefaults(entries: Entries, defaults: Entries, input: ConfigInput
     const isDefault = entries.get(key) === defaults.get(key);
     values.set(key, resolve(isDefault ? input.projectRoot : input.cwd, values.get(key) as string));
   }
+  const root = values.get('model.root');
+  if (typeof root === 'string') values.set('model.root', resolve(input.cwd, root));
   const folder = values.get('model.path') as string;
   values.set('model.name', values.get('model.name') ?? (basename(folder) || 'model'));
   values.set('logging.format', values.get('logging.format') ?? (input.isTerminal ? 'pretty' : 'json'));

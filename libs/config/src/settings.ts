@@ -109,6 +109,12 @@ export const settings: readonly Setting[] = [
     description: 'what the API calls the model',
   },
   {
+    key: 'model.root',
+    kind: { type: 'text', pattern: printable, allowed: 'the path of a folder' },
+    whenNull: 'none: only model.path',
+    description: 'folder of the models that POST /admin/model/load may choose from',
+  },
+  {
     key: 'model.device',
     kind: { type: 'text', pattern: /^(auto|cpu|cuda(:\d{1,3})?)$/, allowed: 'auto, cpu, cuda or cuda:N' },
     description: 'where the model runs; auto = the first GPU, else the processor',
@@ -270,4 +276,4 @@ export const settings: readonly Setting[] = [
 ];
 
 /** Keys that the design names and this build does not have: refused by name, so that nobody believes them to work. */
-export const plannedKeys: readonly string[] = ['model.aliases', 'model.devices', 'model.root', 'loras.directory', 'controlnets'];
+export const plannedKeys: readonly string[] = ['model.aliases', 'model.devices', 'loras.directory', 'controlnets'];

@@ -1,7 +1,7 @@
 import { HostLostError } from './engine.error.js';
 import type { EngineLog } from './engine.log.js';
 import type { FromHost, HostFailure, SpecialTokens, ToHost } from './engine.messages.js';
-import type { EngineState, EngineStatus } from './engine.status.js';
+import type { EngineState, EngineStatus, ModelChoice } from './engine.status.js';
 import type { DeviceStats, LoadOptions, ModelInfo } from './engine.types.js';
 import { HostProcess, type HostEntry, type HostExit } from './host/host-process.js';
 import { RestartPolicy, type RestartLimits } from './host/restart-policy.js';
@@ -10,8 +10,7 @@ import { Watchdog, type WatchdogLimits } from './host/watchdog.js';
 
 export interface EngineOptions {
   host: HostEntry;
-  /** Absolute path of the checkpoint. */
-  folder: string;
+  model: ModelChoice;
   load: LoadOptions;
   specialTokens: SpecialTokens;
   watchdog: WatchdogLimits;
@@ -46,6 +45,7 @@ export class EngineProcess {
   private model: ModelInfo | null = null;
   private stats: DeviceStats | null = null;
   private error: HostFailure | null = null;
+  private loadProgress: number | null = null;
   // On the clock of this process, which never jumps.
   private startedAt = performance.now();
   private readyAt = performance.now() + unknownLoadMs;
@@ -69,6 +69,8 @@ export class EngineProcess {
   status(): EngineStatus {
     return {
       state: this.state,
+      choice: this.options.model,
+      loadProgress: this.loadProgress,
       restarts: this.restarts,
       failedStarts: this.failedStarts,
       readySince: this.readySince,
@@ -109,13 +111,16 @@ export class EngineProcess {
         if (this.state === 'starting') this.changeState('loading');
         host.send({
           type: 'load',
-          folder: this.options.folder,
+          folder: this.options.model.folder,
           options: this.options.load,
           specialTokens: this.options.specialTokens,
         });
         return;
       case 'loaded':
         this.becomeReady(host, message.model, message.stats);
+        return;
+      case 'load-progress':
+        this.loadProgress = message.progress;
         return;
       case 'load-failed':
         this.refuseLoad(host, message.error);
@@ -138,6 +143,7 @@ export class EngineProcess {
     if (this.isOver()) return;
     this.model = model;
     this.stats = stats;
+    this.loadProgress = null;
     this.error = null;
     this.wasReady = true;
     this.failedStarts = 0;
@@ -173,6 +179,7 @@ export class EngineProcess {
     const lost = new HostLostError(`the engine host ended (${exit.reason})`);
     this.endWatch();
     this.host = null;
+    this.loadProgress = null;
     this.readySince = null;
     this.stats = null;
     if (this.isOver()) {

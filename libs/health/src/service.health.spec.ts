@@ -17,8 +17,8 @@ describe(ServiceHealth.name, () => {
       depth: () => ({ pending: 3, running: 1, max: 64 }),
     };
     const software = { name: 'qwen-image-server', version: '1.2.3' };
-    const model = { name: 'demo', path: '/srv/models/demo' };
-    health = new ServiceHealth(engine as never, inference as never, model, software, new HealthIndicatorService());
+    engine.become({ choice: { name: 'demo', folder: '/srv/models/demo' } });
+    health = new ServiceHealth(engine as never, inference as never, software, new HealthIndicatorService());
   });
 
   afterEach(() => jest.useRealTimers());

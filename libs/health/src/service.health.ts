@@ -1,4 +1,3 @@
-import { configTokens, type ModelConfig } from '@app/config';
 import { EngineClient, type EngineState, type EngineStatus } from '@app/engine';
 import { InferenceService, SOFTWARE, type Software } from '@app/inference';
 import { Inject, Injectable } from '@nestjs/common';
@@ -10,6 +9,8 @@ const statusOf: Readonly<Record<EngineState, HealthStatus>> = {
   loading: 'loading',
   ready: 'ok',
   restarting: 'restarting',
+  unloading: 'unloaded',
+  unloaded: 'unloaded',
   failed: 'failed',
   stopped: 'unloaded',
 };
@@ -19,6 +20,8 @@ const modelStateOf: Readonly<Record<EngineState, ModelHealth['state']>> = {
   loading: 'loading',
   ready: 'ready',
   restarting: 'loading',
+  unloading: 'unloading',
+  unloaded: 'unloaded',
   failed: 'failed',
   stopped: 'unloaded',
 };
@@ -34,7 +37,6 @@ export class ServiceHealth {
   constructor(
     private readonly engine: EngineClient,
     private readonly inference: InferenceService,
-    @Inject(configTokens.model) private readonly model: Pick<ModelConfig, 'name' | 'path'>,
     @Inject(SOFTWARE) private readonly software: Software,
     private readonly indicators: HealthIndicatorService,
   ) {}
@@ -43,18 +45,19 @@ export class ServiceHealth {
     const engine = this.engine.status();
     return {
       status: this.status(engine),
-      model: {
-        id: this.model.name,
-        state: modelStateOf[engine.state],
-        progress: null,
-        error: this.loadError(engine),
-      },
+      model: this.model(),
       engine: { state: engine.state, restarts: engine.restarts, uptime_s: secondsSince(engine.readySince) },
       queue: this.inference.depth(),
       device: deviceOf(engine),
       version: this.software.version,
       uptime_s: Math.floor(process.uptime()),
     };
+  }
+
+  model(): ModelHealth {
+    const engine = this.engine.status();
+    const { state, choice, loadProgress } = engine;
+    return { id: choice.name, state: modelStateOf[state], progress: loadProgress, error: this.loadError(engine) };
   }
 
   /** Seconds until a 503 of today is worth another try. */
@@ -82,11 +85,11 @@ export class ServiceHealth {
   }
 
   /** Whoever asks gets this: paths of this machine are for the log alone. */
-  private loadError({ state, error }: EngineStatus): string | null {
+  private loadError({ state, error, choice }: EngineStatus): string | null {
     if (state !== 'failed' || !error) return null;
     if (error.code !== 'INVALID_MODEL') return 'the engine cannot start; its log says why';
-    const { name, path } = this.model;
-    return error.message.replaceAll(`${path}/`, '').replaceAll(path, name);
+    const { name, folder } = choice;
+    return error.message.replaceAll(`${folder}/`, '').replaceAll(folder, name);
   }
 
   private status({ state }: EngineStatus): HealthStatus {

@@ -26,6 +26,7 @@ import { JOB_STORE } from './store/job-store.js';
     JobMetrics,
     DurationEstimate,
     JobLedger,
+    Admission,
     JobRunner,
     {
       provide: JOB_QUEUE,
@@ -33,7 +34,6 @@ import { JOB_STORE } from './store/job-store.js';
       useFactory: (runner: JobRunner, limits: AppConfig['queue'], estimate: DurationEstimate) =>
         new MemoryJobQueue(runner, limits, estimate),
     },
-    Admission,
     ResultEncoder,
     InferenceService,
   ],

@@ -9,6 +9,7 @@ import { newJob, jobRequest } from '../../../test/fixtures/job-request.js';
 import { MemoryJobStore } from '../../../test/fixtures/memory.job-store.js';
 import { jobResult, settled } from '../../../test/fixtures/scripted-runner.js';
 import { plainResult, ScriptedEngine } from '../../../test/fixtures/scripted-engine.js';
+import { Admission } from './admission.js';
 import { JobLedger } from './job-ledger.js';
 import { JobMetrics } from './job-metrics.js';
 import { JobRunner } from './job-runner.js';
@@ -39,11 +40,21 @@ describe(JobRunner.name, () => {
     ledger = new JobLedger(store, { ttlMs: 60_000, maxBytes: Infinity });
     estimate = new DurationEstimate();
     const decoder = new ImageDecoder({ maxInputPixels: 10_000, decodeTimeoutMs: 10_000 });
-    const encoder = new ResultEncoder(new ImageEncoder(), decoder, { name: 'demo' }, software);
+    const encoder = new ResultEncoder(new ImageEncoder(), decoder, software);
+    const admission = new Admission(engine as never, { minSide: 32, maxSide: 4096, maxPixels: 4194304 });
     // The engine is used through its public methods alone, which the script has.
-    runner = new JobRunner(engine as never, decoder, encoder, ledger, estimate, new JobMetrics(new MetricsRegistry()), {
-      residency: 'resident',
-    });
+    runner = new JobRunner(
+      engine as never,
+      decoder,
+      encoder,
+      ledger,
+      estimate,
+      admission,
+      new JobMetrics(new MetricsRegistry()),
+      {
+        residency: 'resident',
+      },
+    );
   });
 
   /** Accepted, and about to run. */

@@ -11,6 +11,7 @@ import {
 import { ImageDecoder, type Pixels } from '@app/image-processing';
 import { traced, traceIdOf, withContext, type RequestContext } from '@app/observability';
 import { Inject, Injectable, Logger } from '@nestjs/common';
+import { Admission } from './admission.js';
 import { engineUnavailable, whenEngineReady } from './engine-readiness.js';
 import { toJobError } from './job-error.js';
 import { JobLedger } from './job-ledger.js';
@@ -18,10 +19,10 @@ import { JobMetrics } from './job-metrics.js';
 import { maxAttempts, type Job } from './job.js';
 import { StageSpans, tracedRun, tracedStore } from './job-tracing.js';
 import type { JobImage, JobResult } from './job.types.js';
-import { usedParameters, type UsedParameters } from './parameters.js';
+import { usedParameters } from './parameters.js';
 import { DurationEstimate } from './queue/duration-estimate.js';
 import type { Runner } from './queue/job-queue.js';
-import { ResultEncoder } from './result-encoder.js';
+import { ResultEncoder, type Origin } from './result-encoder.js';
 
 /** One job from its stored input files to its stored result: decode → engine → encode. */
 @Injectable()
@@ -34,6 +35,7 @@ export class JobRunner implements Runner {
     private readonly encoder: ResultEncoder,
     private readonly ledger: JobLedger,
     private readonly estimate: DurationEstimate,
+    private readonly admission: Admission,
     private readonly metrics: JobMetrics,
     @Inject(configTokens.model) private readonly model: Pick<ModelConfig, 'residency'>,
   ) {}
@@ -89,13 +91,15 @@ export class JobRunner implements Runner {
     await this.ledger.noteRun(job);
     const { request } = job;
     const image = await this.startPicture(job);
+    this.admission.assertStillFits(request, job.order, image ?? undefined);
     const wanted = { ...request.generate, previews: job.order.previews };
     const result = await traced('engine.generate', {}, () => this.generate(job, image ? { ...wanted, image } : wanted, signal));
     const parameters = usedParameters(request, result, this.model.residency);
-    const images = await traced('image.encode', {}, () => this.encode(job, result, parameters));
+    const { name: model } = this.engine.status().choice;
+    const images = await traced('image.encode', {}, () => this.encode(job, result, { kind: request.kind, model, parameters }));
     const { encodeMs, denoiseMs, decodeMs } = result.timings;
     const timings = { queueMs: job.queueMs, encodeMs, denoiseMs, decodeMs, totalMs: job.ageMs };
-    return { images, parameters, warnings: result.warnings, timings };
+    return { model, images, parameters, warnings: result.warnings, timings };
   }
 
   private async startPicture(job: Job): Promise<Pixels | null> {
@@ -148,12 +152,12 @@ export class JobRunner implements Runner {
     }
   }
 
-  private encode(job: Job, result: GenerateResult, parameters: UsedParameters): Promise<JobImage[]> {
-    const { kind, generate } = job.request;
+  private encode(job: Job, result: GenerateResult, origin: Origin): Promise<JobImage[]> {
+    const { generate } = job.request;
     const encodeOne = async (index: number): Promise<JobImage> => {
       const raw = result.images[index];
       if (!raw) throw new Error(`the engine gave ${result.images.length} images, asked for ${generate.numImages}`);
-      return this.encoder.encode(raw, index, kind, parameters);
+      return this.encoder.encode(raw, index, origin);
     };
     return Promise.all(Array.from({ length: generate.numImages }, (_, index) => encodeOne(index)));
   }

@@ -69,6 +69,8 @@ export interface JobTimings {
 
 /** What is told of a result beside its files. */
 export interface JobOutcome {
+  /** Name of the model that drew it. */
+  model: string;
   images: readonly JobImageInfo[];
   /** Every field as it was used, by its name in the API. */
   parameters: Readonly<Record<string, unknown>>;

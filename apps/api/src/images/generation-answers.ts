@@ -1,8 +1,7 @@
-import { configTokens, type ModelConfig } from '@app/config';
 import type { OutputFormat } from '@app/image-processing';
 import { InferenceService, type Outcome, type SubmittedJob } from '@app/inference';
 import { extendContext } from '@app/observability';
-import { Inject, Injectable, type StreamableFile } from '@nestjs/common';
+import { Injectable, type StreamableFile } from '@nestjs/common';
 import type { Response } from 'express';
 import { JobLinks } from '../jobs/job-links.js';
 import { jobResponse, type JobResponse } from '../jobs/job.response.js';
@@ -19,7 +18,6 @@ export class GenerationAnswers {
   constructor(
     private readonly inference: InferenceService,
     private readonly links: JobLinks,
-    @Inject(configTokens.model) private readonly model: Pick<ModelConfig, 'name'>,
   ) {}
 
   /** The job itself, however far it is. */
@@ -42,7 +40,7 @@ export class GenerationAnswers {
     response.setHeader('X-Seed', String(image.seed));
     const { warnings } = outcome.result;
     if (warnings.length > 0) response.setHeader('X-Warnings', warnings.map(({ code }) => code).join(', '));
-    if (form === 'json') return jsonAnswer(outcome, this.model.name);
+    if (form === 'json') return jsonAnswer(outcome);
     return bytesAnswer(image.format === output.format ? image : await this.inference.imageAs(outcome, 0, output));
   }
 }

@@ -48,6 +48,7 @@ const order = shape({
 } satisfies Fields<JobOrder>);
 
 const outcome = shape({
+  model: string,
   images: arrayOf(
     shape({ seed: whole, width: whole, height: whole, format: string, bytes: whole } satisfies Fields<JobImageInfo>),
   ),
