@@ -51,13 +51,13 @@ export class JobMetrics {
     // One that never ran is not told of: it did not wait for a run, but in vain.
     if (job.startedAt === null) return;
     this.wait.observe(job.queueMs / 1000);
-    this.run.observe({ status: job.state }, job.runMs / 1000);
+    this.run.observe(job.runMs / 1000, { status: job.state });
     if (job.error?.code === 'OUT_OF_MEMORY') this.outOfMemory.inc();
     if (!result) return;
     this.images.inc(result.images.length);
     const { encodeMs, denoiseMs, decodeMs } = result.timings;
-    this.stage.observe({ stage: 'encode' }, encodeMs / 1000);
-    this.stage.observe({ stage: 'denoise' }, denoiseMs / 1000);
-    this.stage.observe({ stage: 'decode' }, decodeMs / 1000);
+    this.stage.observe(encodeMs / 1000, { stage: 'encode' });
+    this.stage.observe(denoiseMs / 1000, { stage: 'denoise' });
+    this.stage.observe(decodeMs / 1000, { stage: 'decode' });
   }
 }

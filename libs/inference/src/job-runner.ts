@@ -53,9 +53,10 @@ export class JobRunner implements Runner {
   }
 
   settle(job: Job, result: JobResult | null): Promise<void> {
-    if (job.hasEnded) this.metrics.ended(job, result);
-    if (job.hasEnded) withContext(contextOf(job), () => this.tellEnd(job, result));
-    return withContext(contextOf(job), () => tracedStore(job, () => this.ledger.settle(job, result)));
+    return withContext(contextOf(job), () => {
+      if (job.hasEnded) this.tellEnd(job, result);
+      return tracedStore(job, () => this.ledger.settle(job, result));
+    });
   }
 
   private async drawOrTell(job: Job, signal: AbortSignal): Promise<JobResult> {
@@ -70,6 +71,7 @@ export class JobRunner implements Runner {
 
   /** One record a job; of an asynchronous one there is no other. */
   private tellEnd(job: Job, result: JobResult | null): void {
+    this.metrics.ended(job, result);
     const { kind, generate } = job.request;
     const { prompt, width, height, numInferenceSteps: steps, numImages: images, seed } = generate;
     const timings = result?.timings ?? { queueMs: job.queueMs, totalMs: job.ageMs };

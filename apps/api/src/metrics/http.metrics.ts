@@ -1,4 +1,4 @@
-import { MetricsRegistry, routeOf, shortSeconds } from '@app/observability';
+import { currentContext, MetricsRegistry, routeOf, shortSeconds } from '@app/observability';
 import { Injectable } from '@nestjs/common';
 import type { NextFunction, Request, Response } from 'express';
 
@@ -28,12 +28,13 @@ export class HttpMetrics {
   /** Middleware in front of all routes. */
   readonly watch = (request: Request, response: Response, next: NextFunction): void => {
     const started = performance.now();
+    const context = currentContext(); // 'close' is emitted by the socket, outside of it
     response.once('close', () => {
       const route = routeOf(request);
       // Nothing was sent to a client that went away before: the code that proxies log for it.
       const status = response.headersSent ? response.statusCode : 499;
       this.requests.inc({ route, method: request.method, status: String(status) });
-      this.durations.observe({ route }, (performance.now() - started) / 1000);
+      this.durations.observe((performance.now() - started) / 1000, { route }, context);
     });
     next();
   };

@@ -1,3 +1,4 @@
+import { text } from 'node:stream/consumers';
 import request from 'supertest';
 import { EngineError, HostLostError } from '@app/engine';
 import { plainResult } from '../../../../test/fixtures/scripted-engine.js';
@@ -6,6 +7,11 @@ import { startTestApi, type TestApi } from '../../../../test/fixtures/test-api.j
 type Samples = Readonly<Record<string, number>>;
 
 const prefix = 'qwen_image_';
+
+/** supertest reads no text of this type by itself. */
+function textOf(response: unknown, done: (error: null, body: unknown) => void): void {
+  void text(response as NodeJS.ReadableStream).then((body) => done(null, body));
+}
 
 describe('GET /metrics', () => {
   let api: TestApi;
@@ -212,6 +218,31 @@ describe('GET /metrics', () => {
     const gone = await scrape();
     expect(gone['ready']).toBe(0);
     expect(Object.keys(gone).filter((name) => /device_memory|process="host"/.test(name))).toEqual([]);
+  });
+
+  it('tells OpenMetrics, where that is asked for, the trace and the job behind a bucket', async () => {
+    const id = '0af7651916cd43dd8448eb211c80319c';
+    const { headers } = await draw().set('traceparent', `00-${id}-b7ad6b7169203331-01`).expect(200);
+    const ask = () =>
+      server()
+        .get('/metrics')
+        .set('accept', 'application/openmetrics-text; version=1.0.0, text/plain; q=0.5')
+        .buffer(true)
+        .parse(textOf);
+    // Two at once, and one of the other kind between them.
+    const [first, plain, second] = await Promise.all([ask(), scrape(), ask()]);
+    for (const { body, headers: told } of [first, second]) {
+      expect(told['content-type']).toMatch(/^application\/openmetrics-text; version=1\.0\.0/);
+      expect(body).toMatch(/# EOF\n$/);
+      expect(body).toContain('qwen_image_jobs_accepted_total 1\n');
+      const example = `# {trace_id="${id}",job_id="${String(headers['x-job-id'])}"}`;
+      const bucket = String(body)
+        .split('\n')
+        .find((line) => line.startsWith('qwen_image_job_run_seconds_bucket') && line.includes('# {'));
+      expect(bucket).toContain(example);
+    }
+    expect(plain).toMatchObject({ jobs_accepted_total: 1, images_total: 1 });
+    expect(Object.keys(plain).some((name) => name.includes('trace_id'))).toBe(false);
   });
 
   it('is not there when it is switched off', async () => {

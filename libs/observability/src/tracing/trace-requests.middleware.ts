@@ -11,6 +11,10 @@ import { tracer } from './tracing.js';
  */
 export function traceRequests(request: Request, response: Response, next: NextFunction): void {
   const parent = parentOf(request);
+  if (isProbe(request)) {
+    context.with(parent, next);
+    return;
+  }
   const { method } = request;
   const attributes = { 'http.request.method': method, 'url.path': request.path };
   const span = tracer().startSpan(method, { kind: SpanKind.SERVER, attributes }, parent);
@@ -27,6 +31,11 @@ export function traceRequests(request: Request, response: Response, next: NextFu
     span.end();
   });
   context.with(trace.setSpan(parent, span), next);
+}
+
+/** They come every few seconds, and nobody looks at how they went. */
+function isProbe({ path }: Request): boolean {
+  return path === '/metrics' || /^\/health(\/|$)/.test(path);
 }
 
 function parentOf(request: Request) {

@@ -7,6 +7,7 @@ import { tracer } from './tracing.js';
 @Injectable()
 export class TracingInterceptor implements NestInterceptor {
   intercept(execution: ExecutionContext, next: CallHandler): Observable<unknown> {
+    if (!trace.getActiveSpan()) return next.handle();
     const span = tracer().startSpan(`${execution.getClass().name}.${execution.getHandler().name}`);
     const inside = trace.setSpan(context.active(), span);
     return new Observable((subscriber) => {
