@@ -6,6 +6,8 @@ export interface Expected {
   message: string | RegExp;
   param?: string;
   details?: { field: string; message: string | RegExp }[];
+  /** HTTP's own, of what is no request. */
+  status?: number;
   /** Headers of this answer alone. */
   headers?: Readonly<Record<string, string | RegExp>>;
 }
@@ -36,11 +38,10 @@ export const answeredCodes = new Set<string>();
 export async function expectError(answer: Response, code: string, expected: Expected): Promise<void> {
   const row = errorRows[code];
   if (!row) throw new Error(`${code} is no row of the contract`);
-  const { message, param = null, details, headers = {} } = expected;
+  const { message, param = null, details, status = row.status, headers = {} } = expected;
   const requestId = answer.headers.get('x-request-id');
-  const { status } = answer;
-  expect({ status, headers: tellingHeaders(answer), body: await answer.json() }).toEqual({
-    status: row.status,
+  expect({ status: answer.status, headers: tellingHeaders(answer), body: await answer.json() }).toEqual({
+    status,
     headers: matching({
       'content-type': 'application/json; charset=utf-8',
       ...(row.retry ? {} : { 'x-should-retry': 'false' }),

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { isLoopback } from './access/loopback.js';
 import { ApiModule } from './api.module.js';
 import { configureApp } from './configure-app.js';
+import { HttpAdapter } from './http-adapter.js';
 import { Shutdown } from './shutdown.js';
 import { readSoftware } from './software.js';
 
@@ -39,6 +40,7 @@ async function main(): Promise<void> {
   const nestLogger = createNestLogger(logger);
   const app = await NestFactory.create<NestExpressApplication>(
     ApiModule.forRoot({ config, software, hostPath, engineLog: logger }),
+    new HttpAdapter(),
     { logger: nestLogger, bodyParser: false, abortOnError: false },
   );
   configureApp(app, logger, config, software);
