@@ -1,6 +1,7 @@
 import type { Logger } from '@nestjs/common';
 import { chmod, mkdir, readdir, realpath, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { codeOf } from './disk-error.js';
 import { syncAll } from './durable-file.js';
 import { corruptName, isJobId, isRemovedJob, lockName } from './job-files.js';
 
@@ -11,12 +12,23 @@ import { corruptName, isJobId, isRemovedJob, lockName } from './job-files.js';
  * a wrong setting. Else a line in the log tells of it. The jobs' own folders and files are closed in any case.
  */
 export async function prepareDirectory(directory: string, logger: Logger): Promise<string> {
-  const made = await mkdir(directory, { recursive: true, mode: 0o700 });
+  const made = await makeFolders(directory);
   const path = await realpath(directory);
   if (made === undefined) await closeToOthers(path, logger);
   // Once a folder: without it a power cut could take the whole folder away, and with it every job that was waited for.
   else await syncAll(foldersBetween(dirname(resolve(made)), dirname(path)));
   return path;
+}
+
+/** The topmost one that was made. */
+async function makeFolders(directory: string): Promise<string | undefined> {
+  try {
+    return await mkdir(directory, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    // All that the system tells of a file in the way is that it exists.
+    if (codeOf(error) === 'EEXIST') throw new Error('it is not a folder', { cause: error });
+    throw error;
+  }
 }
 
 async function closeToOthers(path: string, logger: Logger): Promise<void> {
