@@ -20,15 +20,28 @@ export async function prepareDirectory(directory: string, logger: Logger): Promi
   return path;
 }
 
-/** The topmost one that was made. */
+/**
+ * The topmost one that was made; undefined when all were there. Node's own recursion takes a read-only disk for a missing folder, and
+ * does not end below /proc.
+ */
 async function makeFolders(directory: string): Promise<string | undefined> {
+  const parent = dirname(directory);
   try {
-    return await mkdir(directory, { recursive: true, mode: 0o700 });
+    await mkdir(directory, { mode: 0o700 });
+    return directory;
   } catch (error) {
-    // All that the system tells of a file in the way is that it exists.
-    if (codeOf(error) === 'EEXIST') throw new Error('it is not a folder', { cause: error });
-    throw error;
+    if (codeOf(error) === 'EEXIST') {
+      if ((await stat(directory)).isDirectory()) return undefined;
+      throw new Error('it is not a folder', { cause: error });
+    }
+    if (codeOf(error) !== 'ENOENT' || parent === directory) throw error;
   }
+  const top = await makeFolders(parent);
+  await mkdir(directory, { mode: 0o700 }).catch((error: unknown) => {
+    // Another server that starts now has made it: whose it is, the lock tells.
+    if (codeOf(error) !== 'EEXIST') throw error;
+  });
+  return top ?? directory;
 }
 
 async function closeToOthers(path: string, logger: Logger): Promise<void> {
