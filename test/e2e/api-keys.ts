@@ -2,8 +2,14 @@ import { createHash } from 'node:crypto';
 
 /** Arguments of a server that lets these in, each by its own key. */
 export function withKeysOf(...names: string[]): string[] {
-  const scopes = ['generate', 'metrics'];
-  const keys = names.map((name) => ({ name, sha256: createHash('sha256').update(keyOf(name)).digest('hex'), scopes }));
+  return withKeys(Object.fromEntries(names.map((name) => [name, ['generate', 'metrics']])));
+}
+
+/** The same, by names and what each may do. */
+export function withKeys(scopesOf: Readonly<Record<string, readonly string[]>>): string[] {
+  const keys = Object.entries(scopesOf).map(([name, scopes]) => {
+    return { name, sha256: createHash('sha256').update(keyOf(name)).digest('hex'), scopes };
+  });
   return ['--set', `auth.keys=${JSON.stringify(keys)}`];
 }
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { answerOf, small } from '../e2e/client.js';
 import { eventually } from '../e2e/server.js';
+import { mayMount } from '../fixtures/may-mount.js';
 import { hashOf, type JobClient } from './job-client.js';
 import { Service } from './service.js';
 
@@ -15,15 +16,6 @@ const megabyte = 1024 * 1024;
 /** Its results are promised some megabytes. */
 const large = { ...small, width: 1024, height: 1024, num_inference_steps: 200 };
 const long = { ...small, width: 128, height: 128, num_inference_steps: 40 };
-
-/** Whether this user may mount a disk of a few megabytes: root outside a sandbox. */
-function mayMount(): boolean {
-  const folder = mkdtempSync(join(tmpdir(), 'qwen-mount-'));
-  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]);
-  if (status === 0) execFileSync('umount', [folder]);
-  rmSync(folder, { recursive: true });
-  return status === 0;
-}
 
 async function expectStorageFull(answer: Response, message: RegExp): Promise<void> {
   expect(answer.status).toBe(507);

@@ -21,17 +21,16 @@ export function faultsOf(document: ApiDocument, request: FuzzRequest, answer: An
   const stayed = request.delivery.kind === 'whole' || request.delivery.kind === 'chunked';
   if (answer === null) return stayed ? ['there was no answer'] : [];
   if (!answer.whole) return stayed ? ['the answer was cut short'] : [];
-  if (isParserAnswer(request, answer)) return [];
   const { status } = answer;
+  if (isHttpFault(request, status)) return [...requestIdFaults(request, answer), ...errorFaults(request, answer)];
   const faults = [...statusFaults(request, status), ...requestIdFaults(request, answer)];
   if (request.method === 'HEAD') return answer.body.length === 0 ? faults : [...faults, 'HEAD was answered with a body'];
-  if (status >= 400 && !isProbeAnswer(request, status)) faults.push(...errorFaults(answer));
+  if (status >= 400 && !isProbeAnswer(request, status)) faults.push(...errorFaults(request, answer));
   return [...faults, ...contentFaults(document, request, answer), ...expectationFaults(request, answer)];
 }
 
-/** Node's own word to what is no whole HTTP request, before there is a route, an id or a filter for errors. */
-function isParserAnswer({ delivery, headers: sent }: FuzzRequest, { status, headers, body }: Answer): boolean {
-  if (headers['x-request-id'] !== undefined || body.length > 0) return false;
+/** HTTP's own word to what is no whole request, on every route and before its fields. */
+function isHttpFault({ delivery, headers: sent }: FuzzRequest, status: number): boolean {
   return (status === 400 && delivery.kind === 'truncated') || (status === 417 && sent['expect'] !== undefined);
 }
 
@@ -60,13 +59,14 @@ function requestIdFaults({ headers }: FuzzRequest, answer: Answer): string[] {
   return acceptable && told !== given ? [`X-Request-Id came back as ${told}`] : [];
 }
 
-function errorFaults({ status, headers, body }: Answer): string[] {
+function errorFaults(request: FuzzRequest, { status, headers, body }: Answer): string[] {
+  if (request.method === 'HEAD') return [];
   const error = headers['content-type'] === 'application/json; charset=utf-8' ? readError(body) : null;
   if (!error) return [`an error without the contract's body: ${status} ${body.toString('latin1', 0, 200)}`];
   const faults = body.length > maxErrorBytes ? [`an error of ${body.length} bytes`] : [];
   const row = errorRows[error.code];
   if (!row) return [...faults, `${error.code} is no code of the contract`];
-  if (row.status !== status) faults.push(`${error.code} with ${status}`);
+  if (row.status !== status && !isHttpFault(request, status)) faults.push(`${error.code} with ${status}`);
   if (error.type !== errorTypeOf(status)) faults.push(`${error.type} with ${status}`);
   if (error.message === '') faults.push('an error that says nothing');
   if (error.request_id !== headers['x-request-id']) faults.push(`request_id ${error.request_id} is not that of X-Request-Id`);
@@ -132,5 +132,10 @@ export function rawFaults(said: string): string[] {
   const statuses = [...said.matchAll(/^HTTP\/1\.1 (\d{3})/gm)].map(([, status]) => Number(status));
   const bad = statuses.filter((status) => status >= 500 && !allowedServerErrors.includes(status));
   if (said !== '' && statuses.length === 0) return [`no HTTP: ${said.slice(0, 200)}`];
-  return bad.map((status) => `${status} is the service's own fault`);
+  const errors = said.split(/^(?=HTTP\/1\.1 )/m).filter((answer) => /^HTTP\/1\.1 [45]/.test(answer));
+  const bare = errors.filter((answer) => !/^x-request-id: [A-Za-z0-9._-]{1,128}\r$/im.test(answer));
+  return [
+    ...bad.map((status) => `${status} is the service's own fault`),
+    ...bare.map((answer) => `an error without an id: ${answer.slice(0, 200)}`),
+  ];
 }

@@ -6,6 +6,8 @@ import helmet from 'helmet';
 import { refuseForeignPages } from './access/foreign-pages.middleware.js';
 import { isLoopback } from './access/loopback.js';
 import { serveDocs } from './docs/openapi.js';
+import { answerHttpFaults } from './errors/http-faults.js';
+import { admitExpectations, refuseOddRequests } from './errors/odd-requests.js';
 import { HttpMetrics } from './metrics/http.metrics.js';
 
 /** A client that sends slower than this holds a connection, not work: headers, then the whole request with its files. */
@@ -28,12 +30,15 @@ export function configureApp(
   app.use(accessLog(logger));
   app.use(app.get(HttpMetrics).watch);
   app.use(securityHeaders());
+  app.use(refuseOddRequests);
   if (!auth.keys && isLoopback(server.host)) app.use(refuseForeignPages(server));
   if (server.corsOrigins.length > 0) allowOrigins(app, server);
   const http = app.getHttpServer();
   http.keepAliveTimeout = server.keepAliveMs;
   http.headersTimeout = headersTimeoutMs;
   http.requestTimeout = requestTimeoutMs;
+  answerHttpFaults(http);
+  admitExpectations(http);
   if (docs.enabled) serveDocs(app, software, auth.keys !== null);
 }
 

@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isLoopback } from './access/loopback.js';
 import { ApiModule } from './api.module.js';
 import { configureApp } from './configure-app.js';
+import { HttpAdapter } from './http-adapter.js';
 import { projectRoot } from './project-root.js';
 import { Shutdown } from './shutdown.js';
 import { onFirstSignal } from './signals.js';

@@ -15,7 +15,8 @@ type RequestClass = (typeof requestClasses)[number];
 /** GET /docs and GET /openapi.json. Bounds are put in at each request: the model that some come from is loaded later. */
 export function serveDocs(app: INestApplication, { name, version }: Software, withKeys: boolean): void {
   const description =
-    'Draws pictures with Qwen-Image models. Bounds of the fields are those of this server and its loaded model.';
+    'Draws pictures with Qwen-Image models. Bounds of the fields are those of this server and its loaded model. Whatever the route, what ' +
+    'is no whole HTTP request is answered 400, 408, 413, 417 or 431, in the shape of all errors.';
   const builder = new DocumentBuilder().setTitle(name).setDescription(description).setVersion(version).addServer('/');
   const document = SwaggerModule.createDocument(app, builder.setOpenAPIVersion('3.1.0').build());
   for (const schema of requestSchemas(document).values()) schema.additionalProperties = false;

@@ -79,3 +79,8 @@ export const errorAnswers: Readonly<Record<ErrorCode, ErrorAnswer>> = {
   DEADLINE_EXCEEDED: serverError(504, false, 'not done within timeout_ms, or within what the server allows'),
   STORAGE_FULL: serverError(507, true, 'there is no room to store the job: it was not accepted'),
 };
+
+/** Of the code of a job that an earlier server left: that may have been a newer one, whose codes are not all known here. */
+export function answerOf(code: string): ErrorAnswer {
+  return Object.hasOwn(errorAnswers, code) ? errorAnswers[code as ErrorCode] : errorAnswers.INTERNAL;
+}

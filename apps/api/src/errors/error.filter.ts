@@ -6,7 +6,7 @@ import type { Application, Request, Response } from 'express';
 import { isGenerationPath, jobIdHeader } from '../images/generation-routes.js';
 import { ServiceMetrics } from '../metrics/service.metrics.js';
 import { allowedMethods } from './allowed-methods.js';
-import { errorAnswers } from './error-answers.js';
+import { answerOf } from './error-answers.js';
 import { errorBody, type ErrorResponse } from './error.response.js';
 import { toKnownError } from './known-error.js';
 
@@ -28,7 +28,7 @@ export class ErrorFilter implements ExceptionFilter {
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
     const known = this.orMethodNotAllowed(toKnownError(error), request, response);
-    const { status, retry } = errorAnswers[known.code];
+    const { status, retry } = answerOf(known.code);
     if (status >= 500)
       this.logger.error(`${known.code}: ${known.message}`, known.code === 'INTERNAL' ? stackOf(error) : undefined);
 

@@ -1,7 +1,7 @@
 import type { JobError } from '@app/inference';
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiResponse } from '@nestjs/swagger';
-import { errorAnswers, errorTypes, type ErrorCode } from './error-answers.js';
+import { answerOf, errorAnswers, errorTypes, type ErrorCode } from './error-answers.js';
 
 export class ErrorDetail {
   @ApiProperty({ type: String, example: 'width' })
@@ -38,7 +38,7 @@ export class ErrorResponse {
 
 export function errorBody({ code, message, param, faults }: JobError, requestId: string): ErrorBody {
   const details = faults.length > 0 ? { details: [...faults] } : {};
-  return { code, type: errorAnswers[code].type, message, param, ...details, request_id: requestId };
+  return { code, type: answerOf(code).type, message, param, ...details, request_id: requestId };
 }
 
 /** Documents these errors, one response a status. */

@@ -16,7 +16,7 @@ const idParam = { name: 'id', schema: { type: 'string', format: 'uuid' } } as co
 const bytesSchema = { schema: { type: 'string', format: 'binary' } } as const;
 
 @ApiTags('jobs')
-@ApiErrors('UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND', 'METHOD_NOT_ALLOWED', 'INTERNAL')
+@ApiErrors('INVALID_ARGUMENT', 'UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND', 'METHOD_NOT_ALLOWED', 'INTERNAL')
 @Controller('jobs')
 export class JobsController {
   private readonly logger = new Logger(JobsController.name);
@@ -66,7 +66,6 @@ export class JobsController {
   })
   @ApiOkResponse({ content: { 'text/event-stream': { schema: { type: 'string' } } } })
   @ApiNoContentResponse({ description: 'the last event was received already: there is no need to connect again' })
-  @ApiErrors('INVALID_ARGUMENT')
   async events(@Param('id') id: string, @Req() request: Request, @Res() response: Response): Promise<void> {
     const view = await this.access.read(request, id);
     const lastId = lastEventId(request);

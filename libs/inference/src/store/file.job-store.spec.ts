@@ -334,7 +334,7 @@ describe(FileJobStore.name, () => {
     writeFileSync(join(directory, 'file'), '');
     const file = join(directory, 'file');
     await expect(new FileJobStore({ directory: file, maxBytes: 1 }).open()).rejects.toThrow(
-      `jobs.directory: ${file} cannot be used: EEXIST`,
+      `jobs.directory: ${file} cannot be used: it is not a folder`,
     );
     const below = join(file, 'below');
     await expect(new FileJobStore({ directory: below, maxBytes: 1 }).open()).rejects.toThrow(

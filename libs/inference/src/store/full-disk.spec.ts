@@ -4,21 +4,13 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, unlinkSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { completed, jobRecord, withInputs } from '../../../../test/fixtures/job-record.js';
+import { mayMount } from '../../../../test/fixtures/may-mount.js';
 import type { JobRecord } from '../job.types.js';
 import { FileJobStore } from './file.job-store.js';
 
 const megabyte = 1_000_000;
 const durable = { durable: true };
 const input = Buffer.alloc(1000, 1);
-
-/** Whether this user may mount a disk of a few megabytes: root outside a sandbox. */
-function mayMount(): boolean {
-  const folder = mkdtempSync(join(tmpdir(), 'qwen-mount-'));
-  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]);
-  if (status === 0) execFileSync('umount', [folder]);
-  rmSync(folder, { recursive: true });
-  return status === 0;
-}
 
 const withDisk = mayMount() ? describe : describe.skip;
 if (withDisk === describe.skip) process.stderr.write('not tested: a full disk (this user may not mount a tmpfs; root may)\n');

@@ -1,4 +1,5 @@
 import type { Progress } from '@app/engine';
+import type { ImageFormat } from '@app/image-processing';
 import type { JobError } from '../job-error.js';
 import {
   endStates,
@@ -7,13 +8,27 @@ import {
   type Idempotency,
   type JobEvent,
   type JobImageInfo,
+  type JobKind,
   type JobOrder,
   type JobOutcome,
   type JobRecord,
   type JobRequest,
   type JobState,
 } from '../job.types.js';
-import { arrayOf, boolean, nullOr, number, object, oneOf, shape, string, whole, type Check, type Fields } from './json-shape.js';
+import {
+  arrayOf,
+  boolean,
+  nullOr,
+  number,
+  object,
+  oneOf,
+  shape,
+  string,
+  upTo,
+  whole,
+  type Check,
+  type Fields,
+} from './json-shape.js';
 
 /** Far above the longest prompts. A file beyond it is none of ours, and is not read. */
 export const maxJsonBytes = 16 * 1024 * 1024;
@@ -26,15 +41,36 @@ export interface StoredRecord {
 }
 
 const states: readonly JobState[] = ['queued', 'running', ...endStates];
+/** Far more servers than a job has, and far less than ids of events can count. */
+const maxGeneration = 1_000_000;
 
 const event = shape({ id: whole, name: string, data: nullOr(object) } satisfies Fields<JobEvent>);
 
 const request = shape({
   kind: string,
-  generate: object,
+  // What is told of a job whatever it is; the rest is the engine's to check.
+  generate: shape({
+    prompt: string,
+    negativePrompt: string,
+    width: whole,
+    height: whole,
+    numInferenceSteps: whole,
+    trueCfgScale: number,
+    seed: whole,
+    numImages: whole,
+    maxSequenceLength: whole,
+  }),
   inputs: arrayOf(string),
-  output: object,
+  output: shape({ format: string, quality: number, metadata: boolean } satisfies Fields<JobRequest['output']>),
 } satisfies Fields<JobRequest>);
+
+const kinds: Record<JobKind, true> = { 'text-to-image': true, 'image-to-image': true };
+const formats: Record<ImageFormat, true> = { png: true, jpeg: true, webp: true };
+
+/** Of a job that is still to be drawn: what another version of this server may know, and this one cannot do. */
+const drawable = shape({
+  request: shape({ kind: oneOf(Object.keys(kinds)), output: shape({ format: oneOf(Object.keys(formats)) }) }),
+});
 
 const order = shape({
   owner: nullOr(string),
@@ -78,7 +114,7 @@ const jobRecord = shape({
   order,
   token: string,
   progress: nullOr(shape({ stage: string, image: whole, step: whole, total: whole } satisfies Fields<Progress>)),
-  events: shape({ generation: whole, latest: arrayOf(event) } satisfies Fields<EventsRecord>),
+  events: shape({ generation: upTo(maxGeneration), latest: arrayOf(event) } satisfies Fields<EventsRecord>),
   outcome: nullOr(outcome),
   error: nullOr(error),
 } satisfies Fields<JobRecord>);
@@ -98,8 +134,8 @@ export function parseRecord(bytes: Buffer, id: string): StoredRecord {
   check(whole, reservedBytes, 'reservedBytes');
   const record = value as unknown as JobRecord;
   if (record.id !== id) throw new Error(`id: of another job, ${JSON.stringify(record.id.slice(0, 64))}`);
-  if (hasEnded(record) && record.finishedAt === null) throw new Error(`finishedAt: null, but the state is ${record.state}`);
-  if (record.state === 'completed' && !record.outcome) throw new Error('outcome: null, but the state is completed');
+  if (hasEnded(record)) checkEnd(record);
+  else check(drawable, value);
   return { record, reservedBytes: reservedBytes as number };
 }
 
@@ -130,6 +166,13 @@ function parseObject(bytes: Buffer): Record<string, unknown> {
   }
   check(object, value, 'the file');
   return value as Record<string, unknown>;
+}
+
+function checkEnd({ state, finishedAt, outcome, error }: JobRecord): void {
+  const because = `null, but the state is ${state}`;
+  if (finishedAt === null) throw new Error(`finishedAt: ${because}`);
+  if (state === 'completed' && !outcome) throw new Error(`outcome: ${because}`);
+  if (state !== 'completed' && !error) throw new Error(`error: ${because}`);
 }
 
 function check(expected: Check, value: unknown, name = ''): void {

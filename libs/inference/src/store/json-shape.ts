@@ -7,6 +7,13 @@ export const number = is('a number', (value) => typeof value === 'number' && Num
 export const whole = is('a whole number from 0', (value) => Number.isSafeInteger(value) && Number(value) >= 0);
 export const object = is('an object', isObject);
 
+export function upTo(max: number): Check {
+  return is(
+    `a whole number from 0 to ${max}`,
+    (value) => Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= max,
+  );
+}
+
 export function oneOf(allowed: readonly unknown[]): Check {
   return is(`one of ${allowed.join(', ')}`, (value) => allowed.includes(value));
 }

@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { completed, jobRecord, withInputs } from '../../../../test/fixtures/job-record.js';
 import { StoreProcess } from '../../../../test/fixtures/store-process.js';
 import type { JobRecord } from '../job.types.js';
@@ -65,8 +65,8 @@ describe(StoredJobs.name, () => {
 
   const good = jobRecord();
   /** The record's JSON with one field, by its path, changed. */
-  const edited = (path: string, value: unknown): string => {
-    const record = structuredClone(good);
+  const edited = (path: string, value: unknown, others: Partial<JobRecord> = {}): string => {
+    const record = { ...structuredClone(good), ...others };
     const fields = path.split('.');
     const last = fields.pop() ?? '';
     const parent = fields.reduce<object>((part, field) => Reflect.get(part, field) as object, record);
@@ -95,6 +95,13 @@ describe(StoredJobs.name, () => {
     'a broken event': [edited('events.latest', [{ id: 1, name: 'queued' }]), 'events.latest[0].data must be an object'],
     'an end without a time': [edited('state', 'failed'), 'finishedAt: null, but the state is failed'],
     'an end without a result': [JSON.stringify({ ...good, state: 'completed', finishedAt: 1 }), 'outcome: null, but'],
+    'an end without a reason': [edited('state', 'failed', { finishedAt: 1 }), 'error: null, but the state is failed'],
+    'a prompt that is none': [edited('request.generate.prompt', 7), 'request.generate.prompt must be a string'],
+    'a size that is none': [edited('request.generate.width', '64'), 'request.generate.width must be a whole number'],
+    'no output': [edited('request.output', {}), 'request.output.format must be a string'],
+    'of a kind that is not drawn here': [edited('request.kind', 'inpaint'), 'request.kind must be one of text-to-image, '],
+    'of a format that is not made here': [edited('request.output.format', 'avif'), 'request.output.format must be one of png, '],
+    'of too many servers': [edited('events.generation', 1e9), 'events.generation must be a whole number from 0 to 1000000'],
     'a broken reserve': [edited('reservedBytes', '1'), 'reservedBytes must be a whole number'],
   };
 
@@ -229,6 +236,21 @@ describe(StoredJobs.name, () => {
     expect(readdirSync(join(directory, halfFinished.id)).sort()).toEqual(['input-0', 'job.json']);
     expect(readdirSync(join(directory, finished.id)).sort()).toEqual(['image-0', 'job.json']);
     expect([...log.errors, ...log.warnings]).toEqual([]);
+  });
+
+  it('puts aside what is left of a job that has lost its record, and what is none of a job', async () => {
+    for (const name of ['image-0', 'notes']) unlinkSync(join(write(jobRecord(), { [name]: picture }), 'job.json'));
+    expect(await open()).toEqual([]);
+    const kept = readdirSync(join(directory, 'corrupt'), { recursive: true, encoding: 'utf8' }).map((path) => basename(path));
+    expect(kept).toEqual(expect.arrayContaining(['image-0', 'notes']));
+    expect(log.errors).toEqual([expect.stringMatching(/ENOENT.*job\.json/), expect.stringMatching(/ENOENT.*job\.json/)]);
+  });
+
+  it('keeps an ended job of another version, whatever its kind, its format and its error', async () => {
+    const record = { ...good, state: 'failed', finishedAt: 1, request: { ...good.request, kind: 'inpaint' } };
+    const error = { code: 'TOO_SAD', message: 'too sad', param: null, faults: [], retryAfterS: null };
+    write({ ...record, error } as never);
+    expect(await open()).toEqual([{ ...record, error }]);
   });
 
   it('counts nothing as kept free for a job that has ended', async () => {

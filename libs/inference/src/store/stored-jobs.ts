@@ -68,7 +68,7 @@ export class StoredJobs {
   private async readJob(id: string): Promise<FoundJob | null> {
     const path = join(this.directory, id);
     const names = await readdir(path);
-    if (!names.includes(recordName)) {
+    if (!names.includes(recordName) && names.every(isOfNewJob)) {
       await this.clear(path);
       return null;
     }
@@ -114,6 +114,11 @@ export class StoredJobs {
       this.logger.error(`job ${id} in ${path} cannot be read: ${messageOf(reason)}; nor moved away: ${messageOf(error)}`);
     }
   }
+}
+
+/** What a server that was killed while it stored a new job can have left: of any other job the record was there before. */
+function isOfNewJob(name: string): boolean {
+  return isInput(name) || name.endsWith(temporarySuffix);
 }
 
 async function addSize(sizes: Map<string, number>, folder: string, name: string): Promise<void> {

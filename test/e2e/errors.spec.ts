@@ -1,0 +1,200 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { errorAnswers } from '../../apps/api/src/errors/error-answers.js';
+import { EngineError, type EngineErrorCode } from '../../libs/engine/src/engine.error.js';
+import { errorRows, errorTypeOf } from '../fuzz/contract.js';
+import { startTestApi } from '../fixtures/test-api.js';
+import { sentBy, withKeys } from './api-keys.js';
+import { Client, small } from './client.js';
+import { Jobs } from './jobs.js';
+import { newPoisonedModel } from './poisoned-model.js';
+import { refusals, refusingSettings } from './refusals.js';
+import { newJobsFolder, Server } from './server.js';
+import { answeredCodes, expectError, ofJob } from './whole-error.js';
+
+/* Every row of the contract's table of errors is made by a request, and its whole answer held against the contract. */
+
+/** Runs until it is stopped, as far as a test is concerned. */
+const endless = { ...small, width: 256, height: 256, num_inference_steps: 200 };
+
+describe('a server with little room answers', () => {
+  const model = newPoisonedModel();
+  const folder = newJobsFolder();
+  let server: Server;
+  let client: Client<Server>;
+  let jobs: Jobs;
+  beforeAll(async () => {
+    const settings = [`jobs.directory=${folder}`, ...refusingSettings];
+    server = await Server.ready('--model', model, ...settings.flatMap((setting) => ['--set', setting]));
+    client = new Client(server);
+    jobs = new Jobs(server);
+  });
+  afterAll(async () => {
+    expect(await server.stop()).toMatchObject({ code: 0 });
+    for (const path of [model, folder]) rmSync(path, { recursive: true });
+  });
+
+  it.each(refusals)('%s to %s', async (code, _what, ask, expected) => {
+    await expectError(await ask(client), code, expected);
+  });
+
+  it('with the id that the request brought', async () => {
+    const answer = await client.postJson('', { 'x-request-id': 'mine' });
+    expect(answer.headers.get('x-request-id')).toBe('mine');
+    expect(await answer.json()).toMatchObject({ error: { request_id: 'mine' } });
+  });
+
+  it('IDEMPOTENCY_CONFLICT to another request with a known key', async () => {
+    const key = { 'idempotency-key': 'one' };
+    await jobs.ended((await jobs.submit(small, key)).id);
+    const message = 'this Idempotency-Key was sent with another request';
+    await expectError(await client.postJson({ ...small, seed: 2 }, key), 'IDEMPOTENCY_CONFLICT', { message });
+  });
+
+  it('DEADLINE_EXCEEDED to a request that is likely to take longer than it may', async () => {
+    await client.draw(small);
+    const message = /^it is likely to take \d+ ms, timeout_ms is 1$/;
+    await expectError(await client.postJson({ ...endless, timeout_ms: 1 }), 'DEADLINE_EXCEEDED', { message });
+  });
+
+  it('NOT_READY to an image of a job that runs, and CANCELLED to whoever waits for it', async () => {
+    const key = { 'idempotency-key': 'two' };
+    const waits = client.postJson(endless, key);
+    await client.queueIs({ running: 1 });
+    const { id } = await jobs.submit(endless, key);
+    const message = 'the job is running; its images are there when it has completed';
+    await expectError(await client.get(`/jobs/${id}/images/0`), 'NOT_READY', { message });
+    await jobs.cancel(id);
+    await expectError(await waits, 'CANCELLED', { message: 'the job was cancelled', headers: { 'x-job-id': id } });
+  });
+
+  it('QUEUE_FULL when as many wait as may', async () => {
+    const running = await jobs.submit(endless);
+    await client.queueIs({ running: 1 });
+    const waiting = await jobs.submit(small);
+    await expectError(await client.postJson(small), 'QUEUE_FULL', { message: '1 requests are waiting already, at most 1 may' });
+    for (const { id } of [running, waiting]) await jobs.cancel(id);
+  });
+
+  it('INTERNAL, and not what it is, to an image whose file has gone', async () => {
+    const { id } = await jobs.ended((await jobs.submit(small)).id);
+    rmSync(join(folder, id, 'image-0'));
+    const answer = await client.get(`/jobs/${id}/images/0`);
+    await expectError(answer, 'INTERNAL', { message: 'an internal error; the log has it under this request id' });
+    const requestId = answer.headers.get('x-request-id');
+    expect(await server.logged(/^INTERNAL/)).toMatchObject({
+      level: 'error',
+      requestId,
+      stack: expect.stringMatching(/ENOENT.*image-0/),
+    });
+  });
+});
+
+describe('a server with keys and a limit answers', () => {
+  let server: Server;
+  const sendBy = (name: string, path: string) => new Client(server, sentBy(name)).get(path);
+  beforeAll(async () => {
+    server = await Server.listening(...withKeys({ alice: ['generate'], bob: ['metrics'] }), '--set', 'rateLimit.limit=1');
+  });
+  afterAll(async () => {
+    expect(await server.stop()).toMatchObject({ code: 0 });
+  });
+
+  it('ENGINE_UNAVAILABLE while the model is being loaded, and RATE_LIMITED to who asks again', async () => {
+    const alice = new Client(server, sentBy('alice'));
+    const counted = { 'ratelimit-limit': '1', 'ratelimit-remaining': '0', 'ratelimit-reset': /^[1-9]\d*$/ };
+    const loading = { message: /^the (engine is starting|model is being loaded)$/, headers: counted };
+    await expectError(await alice.postJson(small), 'ENGINE_UNAVAILABLE', loading);
+    const message = /^more than 1 requests in 60 s; the next one is taken in \d+ s$/;
+    await expectError(await alice.postJson(small), 'RATE_LIMITED', { message, headers: counted });
+  });
+
+  it('UNAUTHENTICATED to no key, and to one that nobody knows', async () => {
+    const headers = { 'www-authenticate': 'Bearer' };
+    const message = 'an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY';
+    await expectError(await new Client(server).get('/info'), 'UNAUTHENTICATED', { message, headers });
+    await expectError(await sendBy('carol', '/info'), 'UNAUTHENTICATED', { message: 'the API key is not known', headers });
+  });
+
+  it('FORBIDDEN to a key without the scope', async () => {
+    await expectError(await sendBy('alice', '/metrics'), 'FORBIDDEN', { message: 'the key alice lacks the scope metrics' });
+    await expectError(await sendBy('bob', '/info'), 'FORBIDDEN', { message: 'the key bob lacks the scope generate' });
+  });
+});
+
+describe('a server whose engine dies, and that is stopped at last, answers', () => {
+  let server: Server;
+  let client: Client;
+  beforeAll(async () => {
+    server = await Server.ready();
+    client = new Client(server);
+  });
+  afterAll(async () => {
+    expect(await server.ended).toMatchObject({ code: 0 });
+  });
+
+  /** Resolves when the server knows of it. */
+  async function killHost(): Promise<void> {
+    await client.queueIs({ running: 1 });
+    const logged = server.log.length;
+    process.kill(server.hostPid(), 'SIGKILL');
+    await server.logged(/^the engine is restarting/, logged);
+  }
+
+  it('DEADLINE_EXCEEDED when a job has not ended in time', async () => {
+    const message = 'the job had not ended after 100 ms';
+    const answer = await client.postJson({ ...endless, timeout_ms: 100 });
+    await expectError(answer, 'DEADLINE_EXCEEDED', { message, headers: ofJob });
+  });
+
+  it('ENGINE_UNAVAILABLE until the next host is ready, and ENGINE_CRASHED under whose job that dies too', async () => {
+    const crashes = client.postJson(endless);
+    await killHost();
+    await expectError(await client.postJson(small), 'ENGINE_UNAVAILABLE', { message: 'the engine is being restarted' });
+    await killHost();
+    const message = 'the engine or the server ended 2 times under this job';
+    await expectError(await crashes, 'ENGINE_CRASHED', { message, headers: ofJob });
+  });
+
+  it('INTERRUPTED to who waits when it is stopped, and ENGINE_UNAVAILABLE to who comes then', async () => {
+    await server.logged(
+      /^model loaded/,
+      server.log.findLastIndex(({ message }) => message.startsWith('the engine is restarting')),
+    );
+    const running = client.postJson({ ...endless, num_inference_steps: 20 });
+    await client.queueIs({ running: 1 });
+    const waiting = client.postJson(small);
+    await client.queueIs({ running: 1, pending: 1 });
+    server.kill('SIGTERM');
+    await expectError(await waiting, 'INTERRUPTED', { message: 'the server is stopping', headers: ofJob });
+    await expectError(await client.postJson(small), 'ENGINE_UNAVAILABLE', { message: 'the server is stopping' });
+    expect((await running).status).toBe(200);
+  });
+});
+
+/* What neither this model nor this machine makes: as if the engine had said so. */
+describe('an engine that cannot do it is answered for by', () => {
+  const ofEngine: [code: EngineErrorCode, said: string][] = [
+    ['UNSUPPORTED_BY_MODEL', 'the model has no such part'],
+    ['OUT_OF_MEMORY', 'the memory does not hold this request just now'],
+  ];
+  it.each(ofEngine)('%s', async (code, message) => {
+    const { app, engine } = await startTestApi('rateLimit.enabled=false');
+    engine.answer = () => Promise.reject(new EngineError(code, message));
+    const client = new Client({ url: await app.getUrl() });
+    await expectError(await client.postJson(small), code, { message, headers: ofJob });
+    await app.close();
+  });
+});
+
+describe('the table of errors', () => {
+  it('is the contract’s, and has no row that was not made here', () => {
+    const rows = Object.entries(errorRows).map(([code, { status, retry }]) => [
+      code,
+      { status, retry, type: errorTypeOf(status) },
+    ]);
+    const answers = Object.entries(errorAnswers).map(([code, { status, retry, type }]) => [code, { status, retry, type }]);
+    expect(Object.fromEntries(answers)).toEqual(Object.fromEntries(rows));
+    expect([...answeredCodes].sort()).toEqual(Object.keys(errorAnswers).sort());
+  });
+});
