@@ -56,26 +56,32 @@ export interface Rendered {
   remarks: string[];
 }
 
-/** What `helm install pictures` would send. */
-export function render(values: string): Rendered {
-  const { status, text } = tryToRender(values);
+type Answer = { manifests: Record<string, string>; remarks: string[] } | { refusal: string };
+
+/** Of `helm install pictures` with each of these values. */
+function ask(values: readonly string[]): Answer[] {
+  const { status, text } = runPython([join(__dirname, 'render_chart.py'), chartFolder], JSON.stringify(values));
   if (status !== 0) throw new Error(text);
-  const { manifests, remarks } = JSON.parse(text) as { manifests: Record<string, string>; remarks: string[] };
-  const documents = Object.entries(manifests).filter(([path]) => path.endsWith('.yaml'));
-  return {
-    manifests: documents.flatMap(([, document]) =>
-      parseAllDocuments(document)
-        .map((each) => each.toJS() as Manifest | null)
-        .filter((each) => each !== null),
-    ),
-    notes: Object.entries(manifests).find(([path]) => path.endsWith('NOTES.txt'))?.[1] ?? '',
-    remarks,
-  };
+  return JSON.parse(text) as Answer[];
 }
 
-/** The refusal, where it is one. */
-export function tryToRender(values: string): { status: number | null; text: string } {
-  return runPython([join(__dirname, 'render_chart.py'), chartFolder], values);
+/** What would be sent to the cluster. */
+export function renderAll(values: readonly string[]): Rendered[] {
+  return ask(values).map((answer) => {
+    if ('refusal' in answer) throw new Error(answer.refusal);
+    const files = Object.entries(answer.manifests);
+    const documents = files.filter(([path]) => path.endsWith('.yaml')).flatMap(([, file]) => parseAllDocuments(file));
+    return {
+      manifests: documents.map((document) => document.toJS() as Manifest | null).filter((manifest) => manifest !== null),
+      notes: files.find(([path]) => path.endsWith('NOTES.txt'))?.[1] ?? '',
+      remarks: answer.remarks,
+    };
+  });
+}
+
+/** Why each is refused; null where it is not. */
+export function refusalsOf(values: readonly string[]): (string | null)[] {
+  return ask(values).map((answer) => ('refusal' in answer ? answer.refusal : null));
 }
 
 /** The manifests of a kind. */
