@@ -13,7 +13,6 @@ export class Container {
   log = '';
   readonly ended: Promise<number | null>;
   private readonly child: ChildProcess;
-  private removed = false;
 
   private constructor(
     private readonly stage: BuiltStage,
@@ -24,10 +23,8 @@ export class Container {
     const [command = '', ...args] = enter(place, stage.entrypoint);
     this.child = spawn(
       'unshare',
-      ['--pid', '--fork', '--kill-child', '--mount', '--mount-proc=' + join(place.root, 'proc'), command, ...args],
-      {
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
+      ['--pid', '--fork', '--kill-child', '--mount', `--mount-proc=${join(place.root, 'proc')}`, command, ...args],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
     );
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => (this.log += text));
@@ -97,8 +94,6 @@ export class Container {
   }
 
   remove(): void {
-    if (this.removed) return;
-    this.removed = true;
     this.child.kill('SIGKILL');
     must('umount', ['--recursive', this.place.root]);
     rmSync(this.folder, { recursive: true });
