@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { projectRoot } from '../e2e/server.js';
 
 /* What takes the place of a container engine: Debian in a folder, mounts, chroot. Needs root and a mount namespace (scripts/test-image.sh). */
@@ -86,11 +86,11 @@ export function mountNetwork(root: string): Record<string, string> {
   const pip = must('python3', ['-m', 'pip', 'config', 'list']);
   const variables: Record<string, string> = { npm_config_registry: must('npm', ['config', 'get', 'registry']).trim() };
   for (const [, key = '', value = ''] of pip.matchAll(/^(?:global|:env:)\.([\w-]+)='(.*)'$/gm)) {
-    const words = value
-      .split(' ')
-      .map((word) =>
-        word.replace(/^(file:\/\/)?(\/.*)$/, (_, scheme: string | undefined, path: string) => `${scheme ?? ''}${share(path)}`),
-      );
+    const words = value.split(' ').map((word) => {
+      if (word.startsWith('/')) return share(word);
+      // Pages of an index link to files beside it.
+      return word.startsWith('file:///') ? `file://${share(dirname(word.slice(7)))}/${basename(word)}` : word;
+    });
     variables[`PIP_${key.replaceAll('-', '_').toUpperCase()}`] = words.join(' ');
   }
   const apt = must('apt-config', ['dump', '--format', '%F "%v";%n', 'Acquire']);
