@@ -24,6 +24,8 @@ const swc = {
 
 const shared = {
   rootDir: __dirname,
+  // Elsewhere, build/ most of all, lie whole trees that Jest would read at every start.
+  roots: ['<rootDir>/apps', '<rootDir>/libs', '<rootDir>/test'],
   moduleFileExtensions: ['js', 'json', 'ts', 'mjs'],
   testEnvironment: 'node',
   transform: { '^.+\\.(t|j|mj)s$': ['@swc/jest', swc] },
@@ -40,8 +42,9 @@ module.exports = {
     {
       ...shared,
       displayName: 'e2e',
-      testMatch: ['<rootDir>/test/{e2e,cases,concurrency,crash,fault,setup}/**/!(ledger).spec.ts'],
+      testMatch: ['<rootDir>/test/{e2e,cases,concurrency,crash,deploy,fault,setup}/**/!(ledger).spec.ts'],
     },
+    { ...shared, displayName: 'image', testMatch: ['<rootDir>/test/image/**/*.spec.ts'] },
     { ...shared, displayName: 'slow', testMatch: ['<rootDir>/test/{slow/**/*,fault/ledger,fuzz/**/*}.spec.ts'] },
   ],
 };

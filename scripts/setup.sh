@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a clone ready to run: scripts/setup.sh [run|test|help]
 #   run    what `npm start` needs (the default)
-#   test   also the native tests and tools
+#   test   also the native tests and tools, and what checks the files of deploy/
 #   help   only what `npm start -- --help` needs: npm dependencies and the TypeScript build
 # LIBTORCH_DIR, LIBTORCH_VARIANT and LIBTORCH_CPU_INDEX: see docs/setup.md.
 set -euo pipefail
@@ -95,6 +95,22 @@ build_ts() {
     (cd "$root" && logged ts npm run build:ts) && ts_is_built && stamp ts "$key"
 }
 
+# --- tools that check deploy/ ----------------------------------------------------------------------------------------
+
+deploy_tools=$root/build/deploy-tools
+
+deploy_tools_key() { { cat "$root/test/deploy/requirements.txt"; python3 --version; } 2>/dev/null | sha256sum; }
+
+deploy_tools_are_current() { [ -d "$deploy_tools" ] && stamp_is deploy-tools "$(deploy_tools_key)"; }
+
+# Into a folder of their own; wheels only, so that nothing is built and no installation script runs.
+install_deploy_tools() {
+    rm -rf "$deploy_tools"
+    logged deploy-tools python3 -m pip install --no-cache-dir --no-deps --only-binary :all: --target "$deploy_tools" \
+        --requirement "$root/test/deploy/requirements.txt" || return 1
+    stamp deploy-tools "$(deploy_tools_key)"
+}
+
 # --- the steps -------------------------------------------------------------------------------------------------------
 
 require_platform
@@ -102,7 +118,7 @@ needs_tests=false native_scope=addon step_total=5
 case $purpose in
     help) step_total=2 ;;
     run) ;;
-    test) needs_tests=true native_scope=tests ;;
+    test) needs_tests=true native_scope=tests step_total=6 ;;
     *) die "scripts/setup.sh $purpose: unknown; run, test or help" ;;
 esac
 
@@ -112,12 +128,15 @@ if [ "$purpose" = help ]; then
     exit 0
 fi
 
-needs_libtorch=false needs_native=false
+needs_libtorch=false needs_native=false needs_pip=false
 libtorch_is_current || needs_libtorch=true
 ! "$needs_libtorch" && npm_is_current && native_is_current || needs_native=true
+
+! "$needs_tests" || deploy_tools_are_current || needs_pip=true
 
 step 'system packages' system_is_current install_packages
 step 'npm dependencies' npm_is_current install_npm
 step "libtorch ($(libtorch_name))" libtorch_is_current get_libtorch
 step 'native engine (some minutes the first time)' native_is_current build_native
 step 'TypeScript build' ts_is_current build_ts
+! "$needs_tests" || step 'deployment tools' deploy_tools_are_current install_deploy_tools

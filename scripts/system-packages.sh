@@ -1,5 +1,5 @@
 # What the machine must have, and its installation; sourced after steps.sh, never run.
-# The caller says what is going to be done: needs_libtorch, needs_native, needs_tests (true or false).
+# The caller says what is going to be done: needs_libtorch, needs_native, needs_tests, needs_pip (true or false).
 
 require_platform() {
     local glibc
@@ -34,10 +34,14 @@ has_chromium() { [ -x /usr/bin/chromium ]; }
 
 has_faketime() { [ -e /usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1 ]; }
 
+has_promtool() { command -v promtool >/dev/null; }
+
+has_systemd_analyze() { command -v systemd-analyze >/dev/null; }
+
 # Debian's names of what is missing, by what the other steps are going to need.
 missing_packages() {
+    if "$needs_libtorch" || "$needs_pip"; then has_pip || echo python3 python3-pip; fi
     if "$needs_libtorch"; then
-        has_pip || echo python3 python3-pip
         has_readelf || echo binutils
     fi
     if "$needs_libtorch" || "$needs_native"; then
@@ -52,6 +56,8 @@ missing_packages() {
         has_curl || echo curl
         has_chromium || echo chromium
         has_faketime || echo faketime
+        has_promtool || echo prometheus
+        has_systemd_analyze || echo systemd
     fi
 }
 
