@@ -42,9 +42,9 @@ module.exports = {
     {
       ...shared,
       displayName: 'e2e',
-      testMatch: ['<rootDir>/test/{e2e,cases,concurrency,crash,deploy,fault,setup}/**/!(ledger).spec.ts'],
+      testMatch: ['<rootDir>/test/{e2e,cases,concurrency,crash,deploy,fault,memory,setup}/**/!(flat|ledger).spec.ts'],
     },
     { ...shared, displayName: 'image', testMatch: ['<rootDir>/test/image/**/*.spec.ts'] },
-    { ...shared, displayName: 'slow', testMatch: ['<rootDir>/test/{slow/**/*,fault/ledger,fuzz/**/*}.spec.ts'] },
+    { ...shared, displayName: 'slow', testMatch: ['<rootDir>/test/{slow/**/*,fault/ledger,fuzz/**/*,memory/flat}.spec.ts'] },
   ],
 };

@@ -10,6 +10,8 @@ namespace {
 
 constexpr double kMaxSafeInteger = 9007199254740991.0;  // 2^53 - 1
 
+bool is_absent(const Napi::Value& value) { return value.IsUndefined() || value.IsNull(); }
+
 const char* type_name(const Napi::Value& value) {
   switch (value.Type()) {
     case napi_undefined:
@@ -73,27 +75,37 @@ std::vector<int64_t> to_token_ids(const Napi::Value& value, const std::string& n
   return {ids.Data(), ids.Data() + ids.ElementLength()};
 }
 
-engine::RawImage to_image(const Napi::Value& value) {
-  const Napi::Object object = to_object(value, "image");
-  engine::RawImage image{
-      .width = to_count(object.Get("width"), "image.width"),
-      .height = to_count(object.Get("height"), "image.height"),
-      .channels = to_count(object.Get("channels"), "image.channels"),
+engine::RawImage to_image_size(const Napi::Object& image) {
+  return {
+      .width = to_count(image.Get("width"), "image.width"),
+      .height = to_count(image.Get("height"), "image.height"),
+      .channels = to_count(image.Get("channels"), "image.channels"),
       .data = {},
   };
-  const Napi::Value data = object.Get("data");
+}
+
+std::vector<uint8_t> to_pixels(const Napi::Value& data, const engine::RawImage& size) {
   if (!data.IsTypedArray() || data.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
     refuse("image.data", "a Uint8Array", data);
   }
   const auto bytes = data.As<Napi::Uint8Array>();
-  const double expected = static_cast<double>(image.width) * static_cast<double>(image.height) *
-                          static_cast<double>(image.channels);
+  const double expected = static_cast<double>(size.width) * static_cast<double>(size.height) *
+                          static_cast<double>(size.channels);
   if (static_cast<double>(bytes.ElementLength()) != expected) {
     refuse("image.data", "width * height * channels bytes",
-           Napi::Number::New(value.Env(), static_cast<double>(bytes.ElementLength())));
+           Napi::Number::New(data.Env(), static_cast<double>(bytes.ElementLength())));
   }
-  image.data.assign(bytes.Data(), bytes.Data() + bytes.ElementLength());
-  return image;
+  return {bytes.Data(), bytes.Data() + bytes.ElementLength()};
+}
+
+void take_image(const Napi::Value& value, SentRequest& sent) {
+  const Napi::Object object = to_object(value, "image");
+  engine::RawImage& image = sent.request.image.emplace(to_image_size(object));
+  if (const Napi::Value path = object.Get("path"); !is_absent(path)) {
+    sent.image_path = to_string(path, "image.path");
+  } else {
+    image.data = to_pixels(object.Get("data"), image);
+  }
 }
 
 Napi::Object vae_memory_value(Napi::Env env, const engine::MemoryModel::Vae& vae) {
@@ -137,8 +149,6 @@ Napi::Object memory_value(Napi::Env env, const engine::MemoryModel& memory) {
   value["tiling"] = tiling;
   return value;
 }
-
-bool is_absent(const Napi::Value& value) { return value.IsUndefined() || value.IsNull(); }
 
 const char* stage_name(engine::Stage stage) {
   switch (stage) {
@@ -206,9 +216,10 @@ engine::LoadOptions to_load_options(const Napi::Value& value) {
   return options;
 }
 
-engine::GenerateRequest to_generate_request(const Napi::Value& value) {
+SentRequest to_sent_request(const Napi::Value& value) {
   const Napi::Object object = to_object(value, "request");
-  engine::GenerateRequest request;
+  SentRequest sent;
+  engine::GenerateRequest& request = sent.request;
   request.prompt_ids = to_token_ids(object.Get("promptIds"), "promptIds");
   const Napi::Value negative = object.Get("negativePromptIds");
   if (!is_absent(negative))
@@ -221,15 +232,14 @@ engine::GenerateRequest to_generate_request(const Napi::Value& value) {
   request.true_cfg_scale = to_number(object.Get("trueCfgScale"), "trueCfgScale");
   request.seed = static_cast<uint64_t>(to_count(object.Get("seed"), "seed"));
   request.num_images = to_count(object.Get("numImages"), "numImages");
-  if (const Napi::Value image = object.Get("image"); !is_absent(image))
-    request.image = to_image(image);
+  if (const Napi::Value image = object.Get("image"); !is_absent(image)) take_image(image, sent);
   if (const Napi::Value strength = object.Get("strength"); !is_absent(strength)) {
     request.strength = to_number(strength, "strength");
   }
   if (const Napi::Value previews = object.Get("previews"); !is_absent(previews)) {
     request.previews = to_count(previews, "previews");
   }
-  return request;
+  return sent;
 }
 
 Napi::Value to_value(Napi::Env env, const engine::ModelInfo& model) {

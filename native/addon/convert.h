@@ -12,10 +12,16 @@
 // names the field; limits are the engine's.
 namespace qwen::addon {
 
+struct SentRequest {
+  engine::GenerateRequest request;
+  // Of a start picture whose pixels came as a file: `request.image` has its size and no data yet.
+  std::string image_path;
+};
+
 std::string to_string(const Napi::Value& value, const std::string& name);
 Napi::Function to_function(const Napi::Value& value, const std::string& name);
 engine::LoadOptions to_load_options(const Napi::Value& value);
-engine::GenerateRequest to_generate_request(const Napi::Value& value);
+SentRequest to_sent_request(const Napi::Value& value);
 
 Napi::Value to_value(Napi::Env env, const engine::ModelInfo& model);
 Napi::Value to_value(Napi::Env env, const engine::BuildInfo& build);

@@ -46,9 +46,8 @@ Napi::Promise run_engine_job(Napi::Env env, Napi::Function on_event, Work work, 
       reject(error.code(), error.what());
     } catch (const std::exception& error) {
       // The engine translates its own; this is thrown on the way from and to it.
-      reject(engine::is_out_of_memory(error) ? errors::ErrorCode::OutOfMemory
-                                             : errors::ErrorCode::Internal,
-             error.what());
+      const errors::EngineError told = engine::to_engine_error(error);
+      reject(told.code(), told.what());
     }
   });
   return deferred.Promise();

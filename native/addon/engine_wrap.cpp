@@ -1,12 +1,16 @@
 #include "addon/engine_wrap.h"
 
+#include <new>
 #include <string>
 #include <utility>
 
 #include "addon/convert.h"
 #include "addon/engine_job.h"
 #include "addon/environment.h"
+#include "addon/pixel_file.h"
+#include "engine/out_of_memory.h"
 #include "errors/error.h"
+#include "pipeline/headroom.h"
 
 namespace qwen::addon {
 namespace {
@@ -16,15 +20,21 @@ using errors::ErrorCode;
 
 constexpr size_t kMaxCancelledEarly = 256;
 
+Napi::Value rejected(Napi::Env env, const EngineError& error) {
+  const auto deferred = Napi::Promise::Deferred::New(env);
+  deferred.Reject(to_value(env, error));
+  return deferred.Promise();
+}
+
 // Everything that is wrong with a call rejects its promise; nothing is thrown at the caller.
 template <typename Start>
 Napi::Value promise_of(Napi::Env env, const Start& start) {
   try {
     return start();
   } catch (const EngineError& error) {
-    const auto deferred = Napi::Promise::Deferred::New(env);
-    deferred.Reject(to_value(env, error));
-    return deferred.Promise();
+    return rejected(env, error);
+  } catch (const std::bad_alloc& error) {
+    return rejected(env, engine::to_engine_error(error));
   }
 }
 
@@ -97,6 +107,13 @@ bool cancel_job(Session& session, const std::string& id) {
   return false;
 }
 
+// What JavaScript makes of the pictures to send them: the message, which doubles as it grows.
+void require_room_to_send(const engine::GenerateResult& result) {
+  size_t bytes = pipeline::kLeastRoom;
+  for (const engine::RawImage& image : result.images) bytes += 2 * image.data.size();
+  pipeline::require_room(bytes);
+}
+
 }  // namespace
 
 Napi::Function EngineWrap::define(Napi::Env env) {
@@ -144,15 +161,19 @@ Napi::Value EngineWrap::generate(const Napi::CallbackInfo& info) {
   return promise_of(info.Env(), [&]() -> Napi::Value {
     require_loaded(*session_);
     const std::string id = to_string(info[0], "jobId");
-    auto request = to_generate_request(info[1]);
+    auto sent = to_sent_request(info[1]);
     const Napi::Function on_event = to_function(info[2], "onEvent");
     const auto token = begin_job(*session_, id);
     return run_engine_job(
         info.Env(), on_event,
-        [session = session_, request = std::move(request), token](JobChannel& channel) {
+        [session = session_, sent = std::move(sent), token](JobChannel& channel) mutable {
           if (token->cancelled())
             throw EngineError(ErrorCode::Cancelled, "cancelled before it began");
-          return session->engine.generate(request, events_to(channel), *token);
+          auto& [request, image_path] = sent;
+          if (!image_path.empty()) read_pixels(image_path, *request.image);
+          auto result = session->engine.generate(request, events_to(channel), *token);
+          require_room_to_send(result);
+          return result;
         },
         [](Napi::Env env, engine::GenerateResult&& result) {
           return to_value(env, std::move(result));

@@ -10,9 +10,11 @@
 #include <filesystem>
 
 #include "engine/device.h"
+#include "engine/headroom_allocator.h"
 #include "engine/memory_plan.h"
 #include "engine/out_of_memory.h"
 #include "errors/error.h"
+#include "pipeline/headroom.h"
 #include "pipeline/pipeline.h"
 #include "weights/json.h"
 #include "weights/weights.h"
@@ -31,24 +33,22 @@ constexpr const char* kServedClass = "QwenImagePipeline";
 // current one.
 template <typename Body>
 auto translated(std::optional<c10::Device> device, const Body& body) {
-  const auto out_of_memory = [&] {
-    if (device) release_caches(*device);
-    return EngineError(ErrorCode::OutOfMemory, "the memory does not hold this request just now");
-  };
   try {
     const c10::InferenceMode inference;
     const c10::OptionalDeviceGuard current(device);
     return body();
   } catch (const EngineError& error) {
-    if (error.code() == ErrorCode::OutOfMemory && device) release_caches(*device);
-    throw;
+    if (error.code() != ErrorCode::OutOfMemory) throw;
   } catch (const c10::Error& error) {
-    if (is_out_of_memory(error)) throw out_of_memory();
-    throw EngineError(ErrorCode::Internal, error.what_without_backtrace());
+    if (!is_out_of_memory(error))
+      throw EngineError(ErrorCode::Internal, error.what_without_backtrace());
   } catch (const std::exception& error) {
-    if (is_out_of_memory(error)) throw out_of_memory();
-    throw EngineError(ErrorCode::Internal, error.what());
+    if (!is_out_of_memory(error)) throw EngineError(ErrorCode::Internal, error.what());
   }
+  // Out of memory. Not before the caught exception is gone: it may lie at the end of the C
+  // library's heap, which goes back to the system up to there.
+  if (device) release_caches(*device);
+  throw out_of_memory_error();
 }
 
 std::string read_pipeline_class(const std::string& folder) {
@@ -77,7 +77,10 @@ struct Engine::Loaded {
   pipeline::Pipeline pipeline;
 };
 
-Engine::Engine() { open_cuda_library(); }
+Engine::Engine() {
+  open_cuda_library();
+  guard_cpu_allocations();
+}
 Engine::~Engine() = default;
 
 BuildInfo build_info() {
@@ -124,8 +127,12 @@ ModelInfo Engine::load(const std::string& folder, const LoadOptions& options) {
 GenerateResult Engine::generate(const GenerateRequest& request, const Events& events,
                                 const CancelToken& cancel) {
   if (!loaded_) throw EngineError(ErrorCode::EngineUnavailable, "no model is loaded");
-  return translated(loaded_->device,
-                    [&] { return loaded_->pipeline.generate(request, events, cancel); });
+  return translated(loaded_->device, [&] {
+    if (!pipeline::has_room(pipeline::kLeastRoom)) release_caches(loaded_->device);
+    // A thread on which oneDNN once finds no room for a kernel's code may find none ever after.
+    pipeline::require_room(pipeline::kLeastRoom);
+    return loaded_->pipeline.generate(request, events, cancel);
+  });
 }
 
 DeviceStats Engine::stats() const {

@@ -49,4 +49,13 @@ bool is_out_of_memory(const std::exception& error) noexcept {
   return says_so(error.what());
 }
 
+errors::EngineError out_of_memory_error() {
+  return {errors::ErrorCode::OutOfMemory, "the memory does not hold this request just now"};
+}
+
+errors::EngineError to_engine_error(const std::exception& error) {
+  if (is_out_of_memory(error)) return out_of_memory_error();
+  return {errors::ErrorCode::Internal, error.what()};
+}
+
 }  // namespace qwen::engine

@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "pipeline/headroom.h"
+
 namespace qwen::pipeline {
 
 at::Tensor to_tensor(const RawImage& image) {
@@ -21,7 +23,7 @@ RawImage to_raw_image(const at::Tensor& image) {
                                .round()
                                .to(at::TensorOptions(at::kCPU).dtype(at::kByte))
                                .contiguous();
-  RawImage raw{bytes.size(1), bytes.size(0), bytes.size(2), std::vector<uint8_t>(bytes.numel())};
+  RawImage raw = make_raw_image(bytes.size(1), bytes.size(0), bytes.size(2));
   std::memcpy(raw.data.data(), bytes.const_data_ptr<uint8_t>(), raw.data.size());
   return raw;
 }

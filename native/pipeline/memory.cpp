@@ -102,7 +102,8 @@ MemoryModel describe_activations(const models::qwen2_5_vl::TextConfig& text,
   const double dim = static_cast<double>(transformer.dim());
   const double joint = static_cast<double>(transformer.joint_attention_dim);
 
-  // Bytes: the message, the copy that the engine keeps, one pass of the resize.
+  // Bytes: the message, or the cached pages of the file; the copy that the engine keeps; one pass
+  // of the resize.
   memory.request.per_input_pixel = 3 * 4;
   // The finished picture, and up to three copies of it while it is sent.
   memory.request.per_picture_pixel =

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <numbers>
 
+#include "pipeline/headroom.h"
 #include "pipeline/image.h"
 
 namespace qwen::pipeline {
@@ -79,10 +80,8 @@ void filter(const std::vector<uint8_t>& in, std::vector<uint8_t>& out, const Ker
 
 // Each channel of each row is a line.
 RawImage resize_width(const RawImage& image, int64_t width) {
-  if (width == image.width) return image;
   const int64_t channels = image.channels;
-  RawImage out{width, image.height, channels,
-               std::vector<uint8_t>(width * image.height * channels)};
+  RawImage out = make_raw_image(width, image.height, channels);
   std::vector<std::pair<int64_t, int64_t>> lines;
   for (int64_t y = 0; y < image.height; ++y) {
     for (int64_t c = 0; c < channels; ++c) {
@@ -95,9 +94,8 @@ RawImage resize_width(const RawImage& image, int64_t width) {
 
 // Each channel of each column is a line.
 RawImage resize_height(const RawImage& image, int64_t height) {
-  if (height == image.height) return image;
   const int64_t stride = image.width * image.channels;
-  RawImage out{image.width, height, image.channels, std::vector<uint8_t>(stride * height)};
+  RawImage out = make_raw_image(image.width, height, image.channels);
   std::vector<std::pair<int64_t, int64_t>> lines;
   for (int64_t column = 0; column < stride; ++column) lines.emplace_back(column, column);
   filter(image.data, out.data, make_kernel(image.height, height), stride, stride, lines);
@@ -114,6 +112,8 @@ bool columns_first(const RawImage& image, int64_t width, int64_t height) {
 }  // namespace
 
 RawImage resize_lanczos(const RawImage& image, int64_t width, int64_t height) {
+  if (height == image.height) return width == image.width ? image : resize_width(image, width);
+  if (width == image.width) return resize_height(image, height);
   if (columns_first(image, width, height)) return resize_width(resize_height(image, height), width);
   return resize_height(resize_width(image, width), height);
 }

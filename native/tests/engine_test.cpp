@@ -1,10 +1,14 @@
 #include "engine/engine.h"
 
+#include <ATen/ATen.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <new>
 
+#include "pipeline/headroom.h"
 #include "tests/expect_error.h"
 #include "tests/golden.h"
 #include "tests/temporary_folder.h"
@@ -119,26 +123,78 @@ TEST(Engine, UnloadsTwiceAndLoadsAgain) {
 
 #ifndef QWEN_SANITIZE  // the sanitizers' own shadow memory does not fit under an address-space
                        // limit
+
+// A limit of what this process has and `room` bytes, for the length of a scope.
+class AddressSpace final {
+ public:
+  explicit AddressSpace(int64_t room) {
+    std::ifstream statm("/proc/self/statm");
+    int64_t pages = 0;
+    statm >> pages;
+    getrlimit(RLIMIT_AS, &before_);
+    rlimit limit = before_;
+    limit.rlim_cur = static_cast<rlim_t>(pages * sysconf(_SC_PAGESIZE) + room);
+    setrlimit(RLIMIT_AS, &limit);
+  }
+  ~AddressSpace() { setrlimit(RLIMIT_AS, &before_); }
+  AddressSpace(const AddressSpace&) = delete;
+  AddressSpace& operator=(const AddressSpace&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+constexpr int64_t kMebibyte = 1 << 20;
+
 TEST(Engine, WorksOnAfterOutOfMemory) {
   Engine engine;
   engine.load(golden::checkpoint_folder(kModel), {.device = "cpu", .threads = 2});
   const auto before = engine.generate(small_request(), {}, CancelToken());
-
   GenerateRequest large = small_request();
   large.width = large.height = 4096;
-  std::ifstream statm("/proc/self/statm");
-  int64_t pages = 0;
-  statm >> pages;
-  rlimit old{};
-  getrlimit(RLIMIT_AS, &old);
-  rlimit limit = old;
-  limit.rlim_cur = static_cast<rlim_t>(pages) * 4096 + (64 << 20);
-  setrlimit(RLIMIT_AS, &limit);
-  expect_error(ErrorCode::OutOfMemory, {}, [&] { engine.generate(large, {}, CancelToken()); });
-  setrlimit(RLIMIT_AS, &old);
-
+  {
+    const AddressSpace limited(128 * kMebibyte);
+    expect_error(ErrorCode::OutOfMemory, {}, [&] { engine.generate(large, {}, CancelToken()); });
+    EXPECT_EQ(engine.generate(small_request(), {}, CancelToken()).images.at(0).data,
+              before.images.at(0).data);
+  }
   EXPECT_EQ(engine.generate(small_request(), {}, CancelToken()).images.at(0).data,
             before.images.at(0).data);
+}
+
+TEST(Engine, DrawsNothingWithoutHeadroom) {
+  Engine engine;
+  engine.load(golden::checkpoint_folder(kModel), {.device = "cpu", .threads = 2});
+  {
+    const AddressSpace limited(static_cast<int64_t>(pipeline::kLeastRoom) - kMebibyte);
+    expect_error(ErrorCode::OutOfMemory, {},
+                 [&] { engine.generate(small_request(), {}, CancelToken()); });
+  }
+  EXPECT_EQ(engine.generate(small_request(), {}, CancelToken()).images.size(), 1u);
+}
+
+// Half of what is free is left to other users of the process, however large a block is asked for.
+TEST(Headroom, StaysFreeOfLargeBlocks) {
+  Engine engine;  // puts its allocator in place
+  const AddressSpace limited(2 * static_cast<int64_t>(pipeline::kHeadroom));
+  const auto block = [](int64_t bytes) { return at::empty({bytes}, at::kByte); };
+  EXPECT_NO_THROW(block(16 * kMebibyte));
+  EXPECT_THROW(block(80 * kMebibyte), std::bad_alloc);
+  EXPECT_NO_THROW(pipeline::make_raw_image(1024, 1024, 3));
+  EXPECT_THROW(pipeline::make_raw_image(8192, 4096, 3), std::bad_alloc);
+}
+
+TEST(Headroom, IsNotAskedForWhatTheHeapHasAtHand) {
+  Engine engine;
+  const auto block = [] { return at::empty({2 * kMebibyte}, at::kByte); };
+  at::empty({24 * kMebibyte}, at::kByte);  // blocks up to this size come from the heap now
+  std::vector<at::Tensor> kept;
+  for (int i = 0; i < 64; ++i) kept.push_back(block());
+  for (int i = 0; i < 62; ++i) kept[i].reset();
+  const AddressSpace limited(static_cast<int64_t>(pipeline::kLeastRoom));
+  EXPECT_NO_THROW(block());
+  EXPECT_THROW(at::empty({512 * kMebibyte}, at::kByte), std::exception);
+  EXPECT_NO_THROW(block());
 }
 #endif
 

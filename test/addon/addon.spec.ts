@@ -11,6 +11,8 @@ import {
 } from '@app/engine';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /* The real addon on the demo model, on the CPU. Errors come from outside Jest's realm: they are told by code and message. */
@@ -193,6 +195,39 @@ describe('an engine with the demo model', () => {
     }
     const plain = await engine.generate('b', asked, ignore);
     expect(result.images.map(({ data }) => Buffer.from(data))).toEqual(plain.images.map(({ data }) => Buffer.from(data)));
+  });
+
+  describe('of a start picture in a file', () => {
+    const size = { width: 40, height: 24, channels: 3 as const };
+    const data = Uint8Array.from({ length: 40 * 24 * 3 }, (_, i) => (i * 7) % 256);
+    let folder: string;
+    let path: string;
+    beforeEach(() => {
+      folder = mkdtempSync(join(tmpdir(), 'pixels-'));
+      path = join(folder, 'pixels');
+      writeFileSync(path, data);
+    });
+    afterEach(() => rmSync(folder, { recursive: true }));
+    const draw = (image: NonNullable<NativeRequest['image']>) =>
+      engine.generate('a', request({ image, strength: 0.5, numInferenceSteps: 4 }), ignore);
+
+    it('draws as of the same pixels in the request', async () => {
+      const [fromFile, fromData] = [await draw({ ...size, path }), await draw({ ...size, data })];
+      expect(fromFile.images).toEqual(fromData.images);
+    });
+
+    it.each([0, data.length - 1, data.length + 1])('refuses a file of %d bytes', async (length) => {
+      writeFileSync(path, Buffer.alloc(length));
+      await expect(draw({ ...size, path })).rejects.toEqual(failure('INVALID_ARGUMENT', `image.path: expected a file of`));
+    });
+
+    it('reads no folder, no link and nothing that is not there', async () => {
+      symlinkSync(path, join(folder, 'link'));
+      await expect(draw({ ...size, path: folder })).rejects.toEqual(failure('INVALID_ARGUMENT', 'image.path'));
+      await expect(draw({ ...size, path: join(folder, 'link') })).rejects.toEqual(failure('INTERNAL', 'image.path'));
+      await expect(draw({ ...size, path: join(folder, 'nothing') })).rejects.toEqual(failure('INTERNAL', 'image.path'));
+      await expect(draw({ ...size, path })).resolves.toBeDefined();
+    });
   });
 
   it('shows the picture that it draws', async () => {

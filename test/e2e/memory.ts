@@ -1,8 +1,16 @@
 import { readFileSync } from 'node:fs';
 
 export function residentBytes(pid: number): number {
-  const [, kilobytes] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-  if (!kilobytes) throw new Error(`process ${pid} has no VmRSS`);
+  return statusBytes(pid, 'VmRSS');
+}
+
+export function addressSpaceBytes(pid: number): number {
+  return statusBytes(pid, 'VmSize');
+}
+
+function statusBytes(pid: number, key: string): number {
+  const [, kilobytes] = new RegExp(`^${key}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  if (!kilobytes) throw new Error(`process ${pid} has no ${key}`);
   return Number(kilobytes) * 1024;
 }
 

@@ -9,6 +9,7 @@ import type {
   EngineTimings,
   LoadOptions,
   MemoryModel,
+  PixelFile,
   Preview,
   Progress,
   RawImage,
@@ -31,7 +32,7 @@ export interface NativeRequest {
   trueCfgScale: number;
   seed: number;
   numImages: number;
-  image?: RawImage;
+  image?: RawImage | PixelFile;
   strength?: number;
   previews?: number;
 }

@@ -6,6 +6,9 @@ export interface RawImage {
   data: Uint8Array;
 }
 
+/** RawImage whose `data` is a file's whole content: for a host on this machine, which reads it when the job runs. */
+export type PixelFile = Omit<RawImage, 'data'> & { path: string };
+
 /** One generation with every default resolved. Names are diffusers' in camelCase. */
 export interface GenerateRequest {
   prompt: string;
@@ -20,7 +23,7 @@ export interface GenerateRequest {
   numImages: number;
   maxSequenceLength: number;
   /** Image-to-image: RGB start picture of any size; the engine resizes it (PIL's LANCZOS, no crop). */
-  image?: RawImage;
+  image?: RawImage | PixelFile;
   /** Image-to-image: 0 < strength <= 1. */
   strength?: number;
   /** How often each image is shown while it is denoised: 0 to 3; fewer where there are few steps. */

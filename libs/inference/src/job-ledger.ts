@@ -132,6 +132,10 @@ export class JobLedger implements OnModuleDestroy {
     return Promise.all(request.inputs.map(async (field, index) => ({ field, bytes: await this.store.readInput(id, index) })));
   }
 
+  withPixelFile<T>({ id }: Job, bytes: Uint8Array, use: (path: string) => Promise<T>): Promise<T> {
+    return this.store.withPixelFile(id, bytes, use);
+  }
+
   /** Before a run begins: how often it has, so that a job that takes the server down is not run for ever. */
   async noteRun(job: Job): Promise<void> {
     if (job.isDurable) await this.trySave(job);

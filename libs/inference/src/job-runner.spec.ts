@@ -39,7 +39,7 @@ describe(JobRunner.name, () => {
     store = new MemoryJobStore();
     ledger = new JobLedger(store, { ttlMs: 60_000, maxBytes: Infinity });
     estimate = new DurationEstimate();
-    const decoder = new ImageDecoder({ maxInputPixels: 10_000, decodeTimeoutMs: 10_000 });
+    const decoder = new ImageDecoder({ maxInputPixels: 1_000_000, decodeTimeoutMs: 10_000 });
     const encoder = new ResultEncoder(new ImageEncoder(), decoder, software);
     const admission = new Admission(engine as never, { minSide: 32, maxSide: 4096, maxPixels: 4194304 });
     // The engine is used through its public methods alone, which the script has.
@@ -58,7 +58,11 @@ describe(JobRunner.name, () => {
   });
 
   /** Accepted, and about to run. */
-  async function runningJob(changes: Partial<JobRequest> = {}, order: Partial<JobOrder> = {}, file = bytes): Promise<Job> {
+  async function runningJob(
+    changes: Partial<JobRequest> = {},
+    order: Partial<JobOrder> = {},
+    file: Buffer = bytes,
+  ): Promise<Job> {
     const job = newJob(changes, order);
     await ledger.add(
       job,
@@ -113,6 +117,24 @@ describe(JobRunner.name, () => {
     expect(engine.requests[0]?.image).toMatchObject({ width: 96, height: 96, channels: 3 });
     expect(parameters).toMatchObject({ strength: 0.5 });
     expect(fileOf(images[0]).includes('compositeWithTrainedAlgorithmicMedia')).toBe(true);
+  });
+
+  it('hands a large start picture over as a file, and takes it back when the run has failed', async () => {
+    const large = await new ImageEncoder().encode(
+      { width: 600, height: 600, channels: 3, data: Buffer.alloc(600 * 600 * 3, 90) },
+      { format: 'png', quality: 0 },
+      { fromImage: false, description: null },
+    );
+    const job = await runningJob({ kind: 'image-to-image', inputs: ['image'] }, {}, large);
+    const lent: string[] = [];
+    store.withPixelFile = async (jobId, pixels, use) => {
+      lent.push(`${jobId} ${pixels.length}`);
+      return use('/a/file').finally(() => lent.push('taken back'));
+    };
+    engine.answer = () => Promise.reject(new EngineError('OUT_OF_MEMORY', 'full'));
+    await expect(runner.run(job, never)).rejects.toMatchObject({ code: 'OUT_OF_MEMORY' });
+    expect(engine.requests[0]?.image).toEqual({ width: 600, height: 600, channels: 3, path: '/a/file' });
+    expect(lent).toEqual([`${job.id} 1080000`, 'taken back']);
   });
 
   it('asks the engine nothing when the start picture is broken', async () => {

@@ -8,7 +8,7 @@ import {
   type Preview,
   type Progress,
 } from '@app/engine';
-import { ImageDecoder, type Pixels } from '@app/image-processing';
+import { ImageDecoder } from '@app/image-processing';
 import { traced, traceIdOf, withContext, type RequestContext } from '@app/observability';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { Admission } from './admission.js';
@@ -23,6 +23,9 @@ import { usedParameters } from './parameters.js';
 import { DurationEstimate } from './queue/duration-estimate.js';
 import type { Runner } from './queue/job-queue.js';
 import { ResultEncoder, type Origin } from './result-encoder.js';
+
+/** Bytes of pixels that go to the engine in a message: of larger ones both processes would hold several copies at once. */
+const largestMessage = 1_000_000;
 
 /** One job from its stored input files to its stored result: decode → engine → encode. */
 @Injectable()
@@ -92,10 +95,11 @@ export class JobRunner implements Runner {
   private async draw(job: Job, signal: AbortSignal): Promise<JobResult> {
     await this.ledger.noteRun(job);
     const { request } = job;
-    const image = await this.startPicture(job);
-    this.admission.assertStillFits(request, job.order, image ?? undefined);
     const wanted = { ...request.generate, previews: job.order.previews };
-    const result = await traced('engine.generate', {}, () => this.generate(job, image ? { ...wanted, image } : wanted, signal));
+    const result = await this.withStartPicture(job, (image) => {
+      this.admission.assertStillFits(request, job.order, image.image);
+      return traced('engine.generate', {}, () => this.generate(job, { ...wanted, ...image }, signal));
+    });
     const parameters = usedParameters(request, result, this.model.residency);
     const { name: model } = this.engine.status().choice;
     const images = await traced('image.encode', {}, () => this.encode(job, result, { kind: request.kind, model, parameters }));
@@ -104,9 +108,12 @@ export class JobRunner implements Runner {
     return { model, images, parameters, warnings: result.warnings, timings };
   }
 
-  private async startPicture(job: Job): Promise<Pixels | null> {
+  private async withStartPicture<T>(job: Job, use: (image: Pick<GenerateRequest, 'image'>) => Promise<T>): Promise<T> {
     const [file] = await this.ledger.readInputs(job);
-    return file ? traced('image.decode', {}, () => this.decoder.decode(file)) : null;
+    if (!file) return use({});
+    const { data, ...size } = await traced('image.decode', {}, () => this.decoder.decode(file));
+    if (data.length <= largestMessage) return use({ image: { ...size, data } });
+    return this.ledger.withPixelFile(job, data, (path) => use({ image: { ...size, path } }));
   }
 
   private async generate(job: Job, request: GenerateRequest, signal: AbortSignal): Promise<GenerateResult> {

@@ -50,6 +50,16 @@ async function stage(files: readonly FileContent[], paths: readonly string[], wa
   }
 }
 
+/** For as long as this server runs: nothing waits for the disk. */
+export async function writeTemporary(path: string, bytes: Uint8Array): Promise<void> {
+  const handle = await open(path, writeNew, 0o600);
+  try {
+    await handle.writeFile(bytes);
+  } finally {
+    await handle.close();
+  }
+}
+
 /** All at the same time: the file system writes its journal once for all of them. Answers the milliseconds it took. */
 export async function syncAll(paths: readonly string[], handles: readonly FileHandle[] = []): Promise<number> {
   const started = performance.now();

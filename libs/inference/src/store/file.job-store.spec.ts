@@ -199,6 +199,40 @@ describe(FileJobStore.name, () => {
     await expect(store.addPreview(id, preview(0.5))).rejects.toThrow('the id of an event');
   });
 
+  it('lends pixels as a file for as long as they are used, and counts them not', async () => {
+    const record = await create();
+    const used = store.usedBytes();
+    const pixels = Buffer.alloc(10_000, 7);
+    const seen = await store.withPixelFile(record.id, pixels, async (path) => {
+      expect(readFileSync(path)).toEqual(pixels);
+      expect(statSync(path).mode & 0o777).toBe(0o600);
+      expect(store.usedBytes()).toBe(used);
+      return Promise.resolve(path);
+    });
+    expect(seen.startsWith(join(directory, record.id))).toBe(true);
+    const failing = store.withPixelFile(record.id, pixels, () => Promise.reject(new Error('the run failed')));
+    await expect(failing).rejects.toThrow('the run failed');
+    expect(filesOf(record)).toEqual(['input-0', 'job.json']);
+    await expect(store.withPixelFile(jobRecord().id, pixels, (path) => Promise.resolve(path))).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+    });
+  });
+
+  it('takes away pixels that a killed server has lent, and follows no link in their place', async () => {
+    const record = await create();
+    const elsewhere = join(directory, 'elsewhere');
+    writeFileSync(elsewhere, 'mine');
+    await store.withPixelFile(record.id, Buffer.alloc(3), async (path) => {
+      rmSync(path);
+      symlinkSync(elsewhere, path);
+      await expect(store.withPixelFile(record.id, Buffer.alloc(3), () => Promise.resolve())).rejects.toThrow('ELOOP');
+      writeFileSync(path, 'of a killed server');
+      expect(await reopen()).toEqual([record]);
+    });
+    expect(filesOf(record)).toEqual(['input-0', 'job.json']);
+    expect(readFileSync(elsewhere, 'utf8')).toBe('mine');
+  });
+
   it('counts files and what is kept free, over restarts', async () => {
     const record = await create({}, 1000);
     const recordBytes = (): number => statSync(join(directory, record.id, 'job.json')).size;

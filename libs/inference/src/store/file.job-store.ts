@@ -1,10 +1,12 @@
 import { Logger } from '@nestjs/common';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JobEvent, JobRecord } from '../job.types.js';
+import { ServiceError } from '../service.error.js';
 import { messageOf } from './disk-error.js';
-import type { FileContent } from './durable-file.js';
+import { writeTemporary, type FileContent } from './durable-file.js';
 import { FolderLock } from './folder-lock.js';
-import { imageName, inputName, isInput, isJobId, previewEventId, previewName, recordName } from './job-files.js';
+import { imageName, inputName, isInput, isJobId, pixelsName, previewEventId, previewName, recordName } from './job-files.js';
 import { JobFolder, notFound } from './job-folder.js';
 import { encodeEvent, encodeRecord, maxJsonBytes, parseEvent, parseRecord } from './job-record.js';
 import type { JobStore, StoreOptions } from './job-store.js';
@@ -128,6 +130,16 @@ export class FileJobStore implements JobStore {
     return this.find(jobId).read(imageName(index));
   }
 
+  async withPixelFile<T>(jobId: string, bytes: Uint8Array, use: (path: string) => Promise<T>): Promise<T> {
+    const path = join(this.find(jobId).path, pixelsName);
+    try {
+      await writeTemporary(path, bytes).catch((error: unknown) => this.failRun(jobId, error));
+      return await use(path);
+    } finally {
+      await rm(path, { force: true }).catch((error: unknown) => this.warnOfLeftover(error));
+    }
+  }
+
   async remove(jobId: string): Promise<void> {
     this.assertOpen();
     const job = this.jobs.get(jobId);
@@ -204,6 +216,13 @@ export class FileJobStore implements JobStore {
     if (!(reason instanceof StorageRefusal)) return error;
     this.logger.warn(`a job was not stored in ${this.path}: ${reason.forLog}`);
     return reason.toServiceError();
+  }
+
+  private failRun(jobId: string, error: unknown): never {
+    const reason = refusalOf(error);
+    if (!(reason instanceof StorageRefusal)) throw error;
+    this.logger.warn(`pixels for job ${jobId} cannot be written: ${reason.forLog}`);
+    throw new ServiceError('STORAGE_FULL', `the picture cannot be handed to the engine: ${reason.message}`, { cause: reason });
   }
 
   private warnOfLeftover(error: unknown): void {

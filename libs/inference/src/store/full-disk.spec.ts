@@ -121,6 +121,22 @@ withDisk('FileJobStore on a small disk', () => {
     expect(await store.readRecord(record.id)).toMatchObject({ attempt: 2 });
   });
 
+  it('ends a run whose pixels do not fit, and leaves nothing of them', async () => {
+    await openOn('size=20m');
+    const record = await create(0);
+    const filler = fill();
+    const pixels = Buffer.alloc(megabyte, 3);
+    const use = jest.fn((path: string) => Promise.resolve(path));
+    const error: unknown = await store.withPixelFile(record.id, pixels, use).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ name: 'ServiceError', code: 'STORAGE_FULL' });
+    expect((error as Error).message).toBe("the picture cannot be handed to the engine: the server's disk is full");
+    expect(warnings.at(-1)).toContain('ENOSPC');
+    expect(use).not.toHaveBeenCalled();
+    expect(readdirSync(join(directory, record.id)).sort()).toEqual(['input-0', 'job.json']);
+    unlinkSync(filler);
+    await expect(store.withPixelFile(record.id, pixels, use)).resolves.toContain(record.id);
+  });
+
   it('removes jobs from a full disk', async () => {
     await openOn('size=20m');
     const record = await create(0);

@@ -8,6 +8,9 @@ export const recordName = 'job.json';
 /** Of what is being written or removed. The next start finds it by this and takes it away. */
 export const temporarySuffix = '.tmp';
 
+/** Decoded pixels for the run that goes on: no part of the job. */
+export const pixelsName = `pixels${temporarySuffix}`;
+
 // As randomUUID writes it. Another spelling of the same number would be another folder on one disk and the same on another.
 const jobIdPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const inputPattern = /^input-\d+$/;

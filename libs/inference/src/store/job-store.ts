@@ -33,6 +33,11 @@ export interface JobStore {
   readRecord(jobId: string): Promise<JobRecord>;
   readInput(jobId: string, index: number): Promise<Buffer>;
   readImage(jobId: string, index: number): Promise<Buffer>;
+  /**
+   * Pixels of an input as a file, for a process beside this one, until `use` has settled.
+   * @throws ServiceError STORAGE_FULL
+   */
+  withPixelFile<T>(jobId: string, bytes: Uint8Array, use: (path: string) => Promise<T>): Promise<T>;
   remove(jobId: string): Promise<void>;
   /** Of all jobs, with what is reserved. */
   usedBytes(): number;
