@@ -327,7 +327,7 @@ describe('jobs with API keys', () => {
       { operationId: string; security: object[]; responses: Record<string, { headers?: object }> }
     >;
     const { paths } = body as { paths: Record<string, Operations> };
-    const byKey = [{ bearer: [] }, { apiKey: [] }];
+    const byKey = [{ bearer: ['generate'] }, { apiKey: ['generate'] }];
     const read = [...byKey, { jobToken: [] }];
     const told = (path: string, method: string) => {
       const operation = paths[path]?.[method];
@@ -341,9 +341,9 @@ describe('jobs with API keys', () => {
       components: { securitySchemes: { jobToken: { type: 'apiKey', in: 'query', name: 'token' } } },
     });
     const statuses = (path: string, method = 'get') => Object.keys(paths[path]?.[method]?.responses ?? {});
-    expect(statuses('/jobs/{id}').sort()).toEqual(['200', '401', '403', '404', '405', '500']);
+    expect(statuses('/jobs/{id}').sort()).toEqual(['200', '400', '401', '403', '404', '405', '500']);
     expect(statuses('/jobs/{id}/events').sort()).toEqual(['200', '204', '400', '401', '403', '404', '405', '500']);
-    expect(statuses('/jobs/{id}/images/{k}').sort()).toEqual(['200', '401', '403', '404', '405', '409', '500']);
+    expect(statuses('/jobs/{id}/images/{k}').sort()).toEqual(['200', '400', '401', '403', '404', '405', '409', '500']);
     const { responses } = paths['/text-to-image']!['post']!;
     expect(Object.keys(responses['202']?.headers ?? {}).sort()).toEqual([
       'Location',

@@ -10,7 +10,11 @@ export class MetricsController {
   constructor(private readonly metrics: MetricsRegistry) {}
 
   @Get()
-  @ApiOperation({ summary: 'Counters, levels and histograms for Prometheus', operationId: 'getMetrics' })
+  @ApiOperation({
+    summary: 'Counters, levels and histograms for Prometheus',
+    description: "In Prometheus' text format; absent when `metrics.enabled` is false.",
+    operationId: 'getMetrics',
+  })
   @ApiOkResponse({ content: { 'text/plain': { schema: { type: 'string' } } } })
   @ApiErrors('UNAUTHENTICATED', 'FORBIDDEN', 'METHOD_NOT_ALLOWED')
   async read(@Res({ passthrough: true }) response: Response): Promise<string> {
