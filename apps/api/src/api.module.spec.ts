@@ -87,6 +87,8 @@ describe(ApiModule.name, () => {
     expect(body).toMatchObject({ openapi: '3.1.0', info: { title: 'qwen-image-server', version: '1.2.3' } });
     expect(Object.keys((body as { paths: object }).paths).sort()).toEqual([
       '/admin/log-level',
+      '/admin/model/load',
+      '/admin/model/unload',
       '/health',
       '/health/live',
       '/health/ready',

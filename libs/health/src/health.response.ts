@@ -1,4 +1,4 @@
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiExtraModels, ApiProperty, getSchemaPath } from '@nestjs/swagger';
 
 export const healthStatuses = ['ok', 'loading', 'restarting', 'draining', 'unloaded', 'failed'] as const;
 export type HealthStatus = (typeof healthStatuses)[number];
@@ -78,4 +78,33 @@ export class HealthResponse {
 
   @ApiProperty({ type: 'integer' })
   uptime_s: number;
+}
+
+export class ProbeIndicator {
+  @ApiProperty({ enum: ['up', 'down'] })
+  status: 'up' | 'down';
+
+  @ApiProperty({ type: String, required: false, description: 'the state that it is in' })
+  state?: string;
+}
+
+const indicators = {
+  type: 'object',
+  additionalProperties: { $ref: getSchemaPath(ProbeIndicator) },
+} as const;
+
+/** What @nestjs/terminus answers. */
+@ApiExtraModels(ProbeIndicator)
+export class ProbeResponse {
+  @ApiProperty({ enum: ['ok', 'error', 'shutting_down'] })
+  status: 'ok' | 'error' | 'shutting_down';
+
+  @ApiProperty({ ...indicators, description: 'what is well' })
+  info: Record<string, ProbeIndicator>;
+
+  @ApiProperty({ ...indicators, description: 'what is not' })
+  error: Record<string, ProbeIndicator>;
+
+  @ApiProperty({ ...indicators, description: 'both' })
+  details: Record<string, ProbeIndicator>;
 }

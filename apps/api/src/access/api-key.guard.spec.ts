@@ -105,7 +105,7 @@ describe(ApiKeyGuard.name, () => {
       bearer: { type: 'http', scheme: 'bearer' },
       apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
     });
-    const security = [{ bearer: [] }, { apiKey: [] }];
+    const security = [{ bearer: ['generate'] }, { apiKey: ['generate'] }];
     expect(document.paths['/text-to-image']?.['post']?.security).toEqual(security);
     expect(document.paths['/info']?.['get']?.security).toEqual(security);
     expect(document.paths['/health/ready']?.['get']?.security).toBeUndefined();

@@ -22,7 +22,11 @@ export class LogLevelController {
   constructor(private readonly log: LogLevelSwitch) {}
 
   @Get()
-  @ApiOperation({ summary: 'The level of the log', operationId: 'getLogLevel' })
+  @ApiOperation({
+    summary: 'The level of the log',
+    description: 'Records that are less severe are not written.',
+    operationId: 'getLogLevel',
+  })
   @ApiOkResponse({ type: LogLevelBody })
   read(): LogLevelBody {
     return { level: this.log.level };
@@ -35,7 +39,7 @@ export class LogLevelController {
     description: 'Until the server ends: the next one begins with `logging.level`.',
     operationId: 'putLogLevel',
   })
-  @ApiBody({ type: LogLevelBody })
+  @ApiBody({ type: LogLevelBody, examples: { debug: { summary: 'everything', value: { level: 'debug' } } } })
   @ApiOkResponse({ type: LogLevelBody })
   @ApiErrors('INVALID_ARGUMENT', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE')
   change(@Body() body: unknown): LogLevelBody {

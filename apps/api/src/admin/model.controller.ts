@@ -24,7 +24,8 @@ class LoadBody {
 
 /** Another model, or none, while the server runs. */
 @ApiTags('admin')
-@ApiErrors('INVALID_ARGUMENT', 'UNAUTHENTICATED', 'FORBIDDEN', 'METHOD_NOT_ALLOWED', 'PAYLOAD_TOO_LARGE', 'ENGINE_UNAVAILABLE')
+@ApiErrors('INVALID_ARGUMENT', 'UNAUTHENTICATED', 'FORBIDDEN', 'METHOD_NOT_ALLOWED', 'PAYLOAD_TOO_LARGE')
+@ApiErrors('UNSUPPORTED_MEDIA_TYPE', 'ENGINE_UNAVAILABLE')
 @UseInterceptors(JsonBodyInterceptor)
 @Controller('admin/model')
 export class ModelController {
@@ -45,7 +46,11 @@ export class ModelController {
       'The running job ends first, then the model is unloaded and the other one loaded: `GET /health` tells how far it is. Jobs that wait are drawn by the new model, or fail with the reason why it cannot. Other requests get 503 meanwhile. After a load that failed, this route is the way on.',
     operationId: 'loadModel',
   })
-  @ApiBody({ type: LoadBody, required: false })
+  @ApiBody({
+    type: LoadBody,
+    required: false,
+    examples: { again: { summary: 'the model that is loaded, or was last', value: {} }, named: { value: { model: 'demo' } } },
+  })
   @ApiAcceptedResponse({ type: ModelHealth })
   async load(@Body() body: unknown, @Req() request: Request): Promise<ModelHealth> {
     const { model = null } = readAdminBody(sentBody(body, request), { model: { fault: nameFault, required: false } });

@@ -1,7 +1,8 @@
 import type { JobError } from '@app/inference';
 import { applyDecorators } from '@nestjs/common';
-import { ApiProperty, ApiResponse } from '@nestjs/swagger';
+import { ApiExtraModels, ApiProperty, ApiResponse, getSchemaPath } from '@nestjs/swagger';
 import { answerOf, errorAnswers, errorTypes, type ErrorCode } from './error-answers.js';
+import { errorExamples, exampleRequestId } from './error-examples.js';
 
 export class ErrorDetail {
   @ApiProperty({ type: String, example: 'width' })
@@ -43,16 +44,37 @@ export function errorBody({ code, message, param, faults }: JobError, requestId:
 
 /** Documents these errors, one response a status. */
 export function ApiErrors(...codes: ErrorCode[]): MethodDecorator & ClassDecorator {
-  const byStatus = new Map<number, ErrorCode[]>();
+  const responses = [...byStatus(codes)].map(([status, those]) => ApiResponse({ status, ...errorResponse(status, those) }));
+  return applyDecorators(ApiExtraModels(ErrorResponse), ...responses);
+}
+
+export function byStatus(codes: readonly ErrorCode[]): Map<number, ErrorCode[]> {
+  const found = new Map<number, ErrorCode[]>();
   for (const code of codes) {
     const { status } = errorAnswers[code];
-    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+    found.set(status, [...(found.get(status) ?? []), code]);
   }
-  const responses = [...byStatus].map(([status, those]) => {
-    const description = those.map((code) => `${code}: ${errorAnswers[code].description}`).join('. ');
-    return ApiResponse({ status, type: ErrorResponse, description, headers: headersOf(status, those) });
+  return found;
+}
+
+/** What the OpenAPI document says of these errors, which have one status: with an example of each. */
+export function errorResponse(status: number, codes: readonly ErrorCode[]) {
+  const examples = codes.map((code) => {
+    const value: ErrorResponse = { error: errorBody(exampleOf(code), exampleRequestId) };
+    return [code, { summary: errorAnswers[code].description, value }] as const;
   });
-  return applyDecorators(...responses);
+  return {
+    description: codes.map((code) => `${code}: ${errorAnswers[code].description}`).join('. '),
+    headers: headersOf(status, codes),
+    content: {
+      'application/json': { schema: { $ref: getSchemaPath(ErrorResponse) }, examples: Object.fromEntries(examples) },
+    },
+  };
+}
+
+function exampleOf(code: ErrorCode): JobError {
+  const { message, faults = [] } = errorExamples[code];
+  return { code, message, param: faults[0]?.field ?? null, faults, retryAfterS: null };
 }
 
 function headersOf(status: number, codes: readonly ErrorCode[]): Record<string, HeaderDescription> {

@@ -2,11 +2,14 @@ import type { LimitsConfig, QueueConfig } from '@app/config';
 import type { ModelInfo } from '@app/engine';
 import type { ImageFormat } from '@app/image-processing';
 
+/** What the rules need to know of the loaded model. */
+export type FieldModel = Pick<ModelInfo, 'sizeMultiple' | 'minSteps' | 'defaults'>;
+
 /** What a field's value is held against, beside the value itself. */
 export interface FieldContext {
   limits: LimitsConfig;
   queue: Pick<QueueConfig, 'timeoutMs'>;
-  model: ModelInfo;
+  model: FieldModel;
   /** What Accept asks for: image bytes instead of JSON, and the format when the fields name none. */
   answer: { bytes: boolean; format: ImageFormat };
   /** Nobody waits on the connection: the answer is the job. */

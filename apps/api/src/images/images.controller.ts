@@ -50,10 +50,33 @@ export class ImagesController {
   @HttpCode(200)
   @Header('Vary', 'Accept, Prefer')
   @UseInterceptors(JsonBodyInterceptor)
-  @ApiOperation({ summary: 'Draw what a prompt says', operationId: 'textToImage' })
+  @ApiOperation({
+    summary: 'Draw what a prompt says',
+    description:
+      'Without `Prefer: respond-async` the answer comes when the images are drawn: as JSON, or as the bytes of one image when `Accept` ' +
+      "allows image types only. What is left out is the model's default; the answer tells every value that was used.",
+    operationId: 'textToImage',
+  })
   @ApiBody({
     type: TextToImageDto,
-    examples: { short: { summary: 'a prompt and a seed', value: { prompt: 'a red circle on a blue background', seed: 1 } } },
+    examples: {
+      short: { summary: 'a prompt and a seed', value: { prompt: 'a red circle on a blue background', seed: 1 } },
+      full: {
+        summary: 'what is often set',
+        value: {
+          prompt: 'a red circle on a blue background',
+          negative_prompt: 'blurred',
+          width: 128,
+          height: 128,
+          num_inference_steps: 10,
+          true_cfg_scale: 4,
+          seed: 1,
+          num_images: 2,
+          output_format: 'jpeg',
+          output_quality: 90,
+        },
+      },
+    },
   })
   @ApiErrors('REQUEST_TOO_LARGE')
   async textToImage(
@@ -71,9 +94,23 @@ export class ImagesController {
   @HttpCode(200)
   @Header('Vary', 'Accept, Prefer')
   @UseInterceptors(UploadInterceptor)
-  @ApiOperation({ summary: 'Draw a picture anew, as a prompt says', operationId: 'imageToImage' })
+  @ApiOperation({
+    summary: 'Draw a picture anew, as a prompt says',
+    description:
+      "A form with the picture in the field `image`. Without a size the result has the picture's own, made smaller when it has more " +
+      'pixels than the model draws by default. `strength` says how much is drawn anew. Answers are those of `/text-to-image`.',
+    operationId: 'imageToImage',
+  })
   @ApiConsumes('multipart/form-data')
-  @ApiBody({ type: ImageToImageDto })
+  @ApiBody({
+    type: ImageToImageDto,
+    examples: {
+      short: {
+        summary: 'a picture and a prompt',
+        value: { image: 'docs/red-circle.png', prompt: 'a blue circle', strength: 0.6, seed: 1 },
+      },
+    },
+  })
   @ApiErrors('INVALID_IMAGE', 'REQUEST_TOO_LARGE')
   async imageToImage(
     @FormFields() dto: ImageToImageDto,

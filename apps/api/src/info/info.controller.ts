@@ -17,7 +17,11 @@ export class InfoController {
   ) {}
 
   @Get()
-  @ApiOperation({ summary: 'What is served, with which defaults and limits', operationId: 'getInfo' })
+  @ApiOperation({
+    summary: 'What is served, with which defaults and limits',
+    description: 'The model, the device that it is on, the routes that it has, and what a request may ask for.',
+    operationId: 'getInfo',
+  })
   @ApiOkResponse({ type: InfoResponse })
   @ApiErrors('UNAUTHENTICATED', 'FORBIDDEN', 'METHOD_NOT_ALLOWED', 'ENGINE_UNAVAILABLE')
   info(): InfoResponse {

@@ -12,7 +12,11 @@ import { JobAccess, noSuchJob } from './job-access.js';
 import { JobLinks } from './job-links.js';
 import { jobResponse, JobResponse } from './job.response.js';
 
-const idParam = { name: 'id', schema: { type: 'string', format: 'uuid' } } as const;
+const idParam = {
+  name: 'id',
+  description: 'id of the job, from the answer that took it',
+  schema: { type: 'string', format: 'uuid' },
+} as const;
 const bytesSchema = { schema: { type: 'string', format: 'binary' } } as const;
 
 @ApiTags('jobs')
@@ -30,7 +34,11 @@ export class JobsController {
 
   @Get(':id')
   @Header('Cache-Control', 'no-store')
-  @ApiOperation({ summary: 'How far a job is, and what became of it', operationId: 'getJob' })
+  @ApiOperation({
+    summary: 'How far a job is, and what became of it',
+    description: 'A job is kept for `jobs.ttlMs` after its end; `expires` tells until when.',
+    operationId: 'getJob',
+  })
   @ApiParam(idParam)
   @ApiOkResponse({ type: JobResponse })
   async read(@Param('id') id: string, @Req() request: Request): Promise<JobResponse> {
@@ -39,7 +47,11 @@ export class JobsController {
 
   @Delete(':id')
   @Header('Cache-Control', 'no-store')
-  @ApiOperation({ summary: 'Cancel a job, waiting or running; nothing changes for one that has ended', operationId: 'cancelJob' })
+  @ApiOperation({
+    summary: 'Cancel a job',
+    description: 'One that waits or runs; nothing changes for one that has ended. The answer is the job.',
+    operationId: 'cancelJob',
+  })
   @ApiParam(idParam)
   @ApiOkResponse({ type: JobResponse })
   async cancel(@Param('id') id: string, @Req() request: Request): Promise<JobResponse> {
@@ -83,7 +95,11 @@ export class JobsController {
   }
 
   @Get(':id/images/:k')
-  @ApiOperation({ summary: 'The file of one image of a completed job', operationId: 'getJobImage' })
+  @ApiOperation({
+    summary: 'The file of one image of a completed job',
+    description: 'Before the end it is 409 NOT_READY, with `Retry-After`.',
+    operationId: 'getJobImage',
+  })
   @ApiParam(idParam)
   @ApiParam({ name: 'k', schema: { type: 'integer', minimum: 0 }, description: 'index of the image' })
   @ApiOkResponse({ content: Object.fromEntries(Object.values(mediaTypes).map((type) => [type, bytesSchema])) })

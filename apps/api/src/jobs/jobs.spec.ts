@@ -327,7 +327,7 @@ describe('jobs with API keys', () => {
       { operationId: string; security: object[]; responses: Record<string, { headers?: object }> }
     >;
     const { paths } = body as { paths: Record<string, Operations> };
-    const byKey = [{ bearer: [] }, { apiKey: [] }];
+    const byKey = [{ bearer: ['generate'] }, { apiKey: ['generate'] }];
     const read = [...byKey, { jobToken: [] }];
     const told = (path: string, method: string) => {
       const operation = paths[path]?.[method];

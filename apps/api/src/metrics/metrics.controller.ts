@@ -12,7 +12,11 @@ export class MetricsController {
   constructor(private readonly metrics: MetricsRegistry) {}
 
   @Get()
-  @ApiOperation({ summary: 'Counters, levels and histograms for Prometheus', operationId: 'getMetrics' })
+  @ApiOperation({
+    summary: 'Counters, levels and histograms for Prometheus',
+    description: "In Prometheus' text format, or in OpenMetrics for who prefers it; absent when `metrics.enabled` is false.",
+    operationId: 'getMetrics',
+  })
   @ApiOkResponse({
     content: { 'text/plain': { schema: { type: 'string' } }, 'application/openmetrics-text': { schema: { type: 'string' } } },
   })

@@ -59,7 +59,11 @@ export async function readGenerationDefaults(folder: string): Promise<Partial<De
  *
  * @throws EngineError INVALID_MODEL when the model cannot do what its folder recommends.
  */
-export function resolveDefaults(folder: string, recommended: Partial<Defaults>, model: NativeModelInfo): Defaults {
+export function resolveDefaults(
+  folder: string,
+  recommended: Partial<Defaults>,
+  model: Pick<NativeModelInfo, 'defaultSide' | 'sizeMultiple' | 'minSteps'>,
+): Defaults {
   const defaults: Defaults = {
     width: model.defaultSide,
     height: model.defaultSide,

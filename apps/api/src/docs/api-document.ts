@@ -1,0 +1,88 @@
+import type { Software } from '@app/inference';
+import type { INestApplicationContext } from '@nestjs/common';
+import { DocumentBuilder, SwaggerModule, type OpenAPIObject, type SchemaObject } from '@nestjs/swagger';
+import type { FieldContext } from '../fields/field-rules.js';
+import { fieldsOf } from '../fields/field.decorator.js';
+import { ImageToImageDto } from '../images/image-to-image.dto.js';
+import { TextToImageDto } from '../images/text-to-image.dto.js';
+import { addAnswerExamples } from './answer-examples.js';
+import { describeCommonErrors } from './common-errors.js';
+import { describeKeys } from './keys.js';
+
+const requestClasses = [TextToImageDto, ImageToImageDto] as const;
+type RequestClass = (typeof requestClasses)[number];
+type Application = INestApplicationContext & Parameters<typeof SwaggerModule.createDocument>[0];
+
+const tags = {
+  images: 'Draws pictures',
+  jobs: 'Pictures that nobody waits for on the connection: a job is read, followed and cancelled',
+  info: 'What is served, and within which limits',
+  health: 'For people, load balancers and probes; no key is needed',
+  metrics: 'For Prometheus',
+  admin: 'Changes the service itself. Without API keys only where the server listens on loopback',
+};
+
+/** What is served, without the bounds of fields. */
+export function apiDocument(app: Application, { name, version }: Software, withKeys: boolean): OpenAPIObject {
+  const description =
+    'Draws pictures with Qwen-Image models. Bounds of the fields are those of this server and its loaded model. Whatever the route, what ' +
+    'is no whole HTTP request is answered 400, 408, 413, 417 or 431, in the shape of all errors.';
+  const builder = new DocumentBuilder().setTitle(name).setDescription(description).setVersion(version);
+  for (const [tag, text] of Object.entries(tags)) builder.addTag(tag, text);
+  builder.addServer('/', 'this server').setOpenAPIVersion('3.1.0');
+  const document = SwaggerModule.createDocument(app, builder.build());
+  Object.assign(document.info, { license: { name: 'Apache License 2.0', identifier: 'Apache-2.0' } });
+  // Operations of routes that are switched off are not there, and neither are their tags.
+  const used = new Set(Object.values(document.paths).flatMap((item) => Object.values(item as object).flatMap(tagsOf)));
+  document.tags = (document.tags ?? []).filter((tag) => used.has(tag.name));
+  for (const schema of requestSchemas(document).values()) schema.additionalProperties = false;
+  describeCommonErrors(document);
+  addAnswerExamples(document);
+  describeKeys(document, withKeys);
+  return document;
+}
+
+function tagsOf(operation: { tags?: string[] }): string[] {
+  return operation.tags ?? [];
+}
+
+/** The document with the bounds that the validators use; before the first model is loaded there are none. */
+export function withBounds(
+  base: OpenAPIObject,
+  bounds: Pick<FieldContext, 'limits' | 'queue'>,
+  model: FieldContext['model'] | null,
+): OpenAPIObject {
+  const document = structuredClone(base);
+  if (!model) return document;
+  const context: FieldContext = { ...bounds, model, answer: { bytes: false, format: 'png' }, async: true };
+  for (const [Dto, { properties }] of requestSchemas(document)) {
+    for (const [name, { rule }] of fieldsOf(Dto)) {
+      const property = properties?.[name];
+      if (property) Object.assign(property, rule.schema(context), valueToShow(name, Dto, context));
+    }
+  }
+  return document;
+}
+
+function requestSchemas({ components }: OpenAPIObject): Map<RequestClass, SchemaObject> {
+  return new Map(requestClasses.map((Dto) => [Dto, components?.schemas?.[Dto.name] as SchemaObject]));
+}
+
+/** The model's default; only an example where it is none: a picture that is drawn anew keeps its own size. */
+function valueToShow(
+  name: string,
+  Dto: RequestClass,
+  { model: { defaults }, queue }: FieldContext,
+): Pick<SchemaObject, 'default' | 'example'> {
+  const values: Readonly<Record<string, number | string>> = {
+    width: defaults.width,
+    height: defaults.height,
+    num_inference_steps: defaults.numInferenceSteps,
+    true_cfg_scale: defaults.trueCfgScale,
+    negative_prompt: defaults.negativePrompt,
+    timeout_ms: queue.timeoutMs,
+  };
+  const value = values[name];
+  if (value === undefined) return {};
+  return Dto === ImageToImageDto && (name === 'width' || name === 'height') ? { example: value } : { default: value };
+}
