@@ -28,7 +28,8 @@ const owned = [
   { name: 'sharp', owner: 'libs/image-processing', message: 'Only libs/image-processing parses pictures.' },
   { name: '@huggingface/tokenizers', owner: 'libs/engine', message: 'Only libs/engine knows the tokenizer.' },
   { name: 'winston', owner: 'libs/observability', message: 'Log through Nest’s Logger.' },
-  { name: 'prom-client', owner: 'apps/api', message: 'Only apps/api/src/metrics speaks to Prometheus.' },
+  { name: 'prom-client', owner: 'libs/observability', message: 'Measure through MetricsRegistry.' },
+  { name: '@opentelemetry/api', owner: 'libs/observability', message: 'Trace through @app/observability.' },
   { name: 'yaml', owner: 'libs/config', message: 'Only libs/config reads settings.' },
 ];
 

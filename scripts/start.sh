@@ -5,7 +5,7 @@ scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 purpose=run
 for argument in "$@"; do
-    case $argument in --help | -h | --version) purpose=help ;; esac
+    case $argument in --help | -h | --version | --print-config | --check) purpose=help ;; esac
 done
 "$scripts/setup.sh" "$purpose"
 exec node "$scripts/../dist/apps/api/src/main.js" "$@"

@@ -32,6 +32,8 @@ has_curl() { command -v curl >/dev/null; }
 
 has_chromium() { [ -x /usr/bin/chromium ]; }
 
+has_faketime() { [ -e /usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1 ]; }
+
 # Debian's names of what is missing, by what the other steps are going to need.
 missing_packages() {
     if "$needs_libtorch"; then
@@ -49,6 +51,7 @@ missing_packages() {
         has_redis || echo redis-server
         has_curl || echo curl
         has_chromium || echo chromium
+        has_faketime || echo faketime
     fi
 }
 

@@ -21,11 +21,16 @@ Napi::Value build_info(const Napi::CallbackInfo& info) {
   return to_value(info.Env(), engine::build_info());
 }
 
+Napi::Value loaded_bytes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(engine::loaded_bytes()));
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   Environment::open(env);
   exports["Engine"] = EngineWrap::define(env);
   exports["errorCodes"] = Napi::Function::New(env, error_codes, "errorCodes");
   exports["buildInfo"] = Napi::Function::New(env, build_info, "buildInfo");
+  exports["loadedBytes"] = Napi::Function::New(env, loaded_bytes, "loadedBytes");
   return exports;
 }
 

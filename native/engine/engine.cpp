@@ -15,6 +15,7 @@
 #include "errors/error.h"
 #include "pipeline/pipeline.h"
 #include "weights/json.h"
+#include "weights/weights.h"
 
 namespace qwen::engine {
 
@@ -83,6 +84,8 @@ BuildInfo build_info() {
   open_cuda_library();
   return {TORCH_VERSION, cuda_version()};
 }
+
+int64_t loaded_bytes() { return weights::bytes_taken(); }
 
 ModelInfo Engine::load(const std::string& folder, const LoadOptions& options) {
   unload();

@@ -61,6 +61,10 @@ struct BuildInfo {
 
 BuildInfo build_info();
 
+// Bytes of stored weights that models have been built from since the process began. May be called
+// from any thread, also during a load.
+int64_t loaded_bytes();
+
 // One model on one device. Every call belongs to one thread; `stats` may come from another one, but
 // not during load or unload. Everything thrown is an EngineError.
 class Engine final {

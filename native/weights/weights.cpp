@@ -4,6 +4,7 @@
 #include <ATen/ops/zeros.h>
 #include <c10/util/StringUtil.h>
 
+#include <atomic>
 #include <filesystem>
 
 #include "errors/error.h"
@@ -13,6 +14,12 @@
 namespace qwen::weights {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+std::atomic<int64_t> taken_bytes{0};
+
+}  // namespace
 
 Checkpoint Checkpoint::open(const std::string& folder, const std::string& base,
                             const std::function<std::string(const std::string&)>& rename) {
@@ -107,6 +114,8 @@ Weights Weights::operator/(std::string_view name) const {
   return Weights(state_, prefix_ + std::string(name) + ".");
 }
 
+int64_t bytes_taken() { return taken_bytes.load(std::memory_order_relaxed); }
+
 const at::Tensor* Weights::take(std::string_view name, at::IntArrayRef shape) const {
   const std::string full = prefix_ + std::string(name);
   const auto found = state_->checkpoint.tensors().find(full);
@@ -125,6 +134,7 @@ const at::Tensor* Weights::take(std::string_view name, at::IntArrayRef shape) co
     state_->mismatches.push_back(c10::str("wrong dtype: ", full, " is ", stored.scalar_type()));
     return nullptr;
   }
+  taken_bytes.fetch_add(static_cast<int64_t>(stored.nbytes()), std::memory_order_relaxed);
   return &stored;
 }
 

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -85,5 +86,9 @@ class Weights final {
   std::shared_ptr<State> state_;
   std::string prefix_;  // ends in '.' unless empty
 };
+
+// Bytes of stored tensors that models have been built from since the process began: how far a load
+// is. May be read from any thread.
+int64_t bytes_taken();
 
 }  // namespace qwen::weights

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
@@ -18,11 +19,11 @@ function freePort() {
   });
 }
 
-/** One request, its answer whole. `signal` gives it up. */
-export function request(port, method, route, { body, accept = 'application/json', signal } = {}) {
+/** One request, its answer whole. `signal` gives it up; `localAddress` is where it comes from. */
+export function request(port, method, route, { body, headers, accept = 'application/json', signal, localAddress } = {}) {
   return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json', accept };
-    const outgoing = http.request({ port, method, path: route, headers, signal });
+    const sent = { 'content-type': 'application/json', accept, ...headers };
+    const outgoing = http.request({ host: '127.0.0.1', port, method, path: route, headers: sent, signal, localAddress });
     outgoing.on('error', reject);
     outgoing.on('response', (response) => {
       const chunks = [];
@@ -45,10 +46,23 @@ async function untilReady(port, server) {
   throw new Error('the server did not become ready');
 }
 
-/** What `use` makes of a server of its own, which is ready before and ended after. */
+/** What `use` makes of a server of its own, with jobs on the disk that the project is on; ready before and ended after. */
 export async function withServer(root, settings, use) {
   const port = await freePort();
-  const fixed = ['--port', port, '--device', 'cpu', '--set', 'rateLimit.enabled=false', '--log-level', 'error'];
+  mkdirSync(path.join(root, 'build'), { recursive: true });
+  const jobs = mkdtempSync(path.join(root, 'build/bench-jobs-'));
+  const fixed = [
+    '--set',
+    `jobs.directory=${jobs}`,
+    '--port',
+    port,
+    '--device',
+    'cpu',
+    '--set',
+    'rateLimit.enabled=false',
+    '--log-level',
+    'error',
+  ];
   const server = spawn('node', [path.join(root, 'dist/apps/api/src/main.js'), ...[...fixed, ...settings].map(String)], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
@@ -61,5 +75,6 @@ export async function withServer(root, settings, use) {
       server.kill('SIGTERM');
       await ended;
     }
+    rmSync(jobs, { recursive: true, force: true });
   }
 }

@@ -109,7 +109,6 @@ describe('a field that is not taken', () => {
     ['__proto__', { seed: 5 }],
     ['prompt.text', 'x'],
     ['strength', 0.5],
-    ['x'.repeat(10_000), 1],
   ])('%j is refused', async (name, value) => {
     const body = `{"prompt":"a red circle",${JSON.stringify(name)}:${JSON.stringify(value)}}`;
     expect(await errorOf(await client.postJson(body))).toMatchObject({
@@ -118,12 +117,19 @@ describe('a field that is not taken', () => {
     });
   });
 
+  it('is shown by its beginning when its name has no end', async () => {
+    expect(await errorOf(await client.postJson({ ...small, ['x'.repeat(10_000)]: 1 }))).toMatchObject({
+      status: 400,
+      details: [{ field: `${'x'.repeat(100)}…`, message: expect.stringContaining('is not a field of this route') }],
+    });
+  });
+
   it('is not the reason for an answer without an end when there are very many', async () => {
     const many = Object.fromEntries(Array.from({ length: 50_000 }, (_, index) => [`field${index}`, index]));
-    const response = await client.postJson({ ...small, ...many });
-    const error = await errorOf(response);
-    expect(error).toMatchObject({ status: 400, message: expect.stringContaining('50000 faults, the first 100') });
-    expect(error.details).toHaveLength(100);
+    expect(await errorOf(await client.postJson({ ...small, ...many }))).toMatchObject({
+      status: 400,
+      details: [{ field: 'body', message: 'must have at most 64 fields, got 50005' }],
+    });
   });
 
   it.each([

@@ -55,7 +55,10 @@ describe('EngineClient with the real host', () => {
       },
     };
     const watchdog = { hangMs: 60_000, stageFactor: 10 };
-    engine = new EngineClient({ host: { path: hostEntry, args }, folder, load, specialTokens: 'allow', watchdog }, log);
+    engine = new EngineClient(
+      { host: { path: hostEntry, args }, model: { name: 'demo', folder }, load, specialTokens: 'allow', watchdog },
+      log,
+    );
     const settled = reach(({ state }) => state === 'ready' || state === 'failed');
     engine.start();
     return settled;

@@ -1,3 +1,4 @@
+import { Redis } from 'ioredis';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
@@ -100,6 +101,26 @@ describe('a rate limit in Redis', () => {
     expect((await client.postJson(wrong)).status).toBe(400);
     expect((await client.postJson(wrong)).status).toBe(429);
     await eventually('the next request is taken', async () => (await client.postJson(wrong)).status === 400);
+  });
+
+  it('keeps nobody out for longer than a window when the clock of its machine is set back', async () => {
+    const client = await start(2, 5000);
+    for (const status of [400, 400, 429]) expect((await client.postJson(wrong)).status).toBe(status);
+    // To Redis it is the same: what it has noted lies a day ahead.
+    const direct = new Redis(redis.url);
+    const [key = ''] = await direct.keys('*');
+    const times = await direct.lrange(key, 0, -1);
+    expect(times).toHaveLength(2);
+    for (const [index, time] of times.entries()) await direct.lset(key, index, Number(time) + 86_400_000);
+    await direct.pexpire(key, 86_400_000);
+    const refused = await client.postJson(wrong);
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get('retry-after')).toMatch(/^[1-5]$/);
+    const [first, second] = (await direct.lrange(key, 0, -1)).map(Number);
+    expect(second! - first!).toBe(Number(times[1]) - Number(times[0]));
+    expect(await direct.pttl(key)).toBeLessThanOrEqual(5000);
+    await eventually('the next request is taken', async () => (await client.postJson(wrong)).status === 400);
+    direct.disconnect();
   });
 
   it.each(['SIGKILL', 'SIGSTOP'] as const)(

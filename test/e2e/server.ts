@@ -30,21 +30,14 @@ export class Server {
   private readonly child: ChildProcess;
   private stderr = '';
 
-  /** `variables` are added to its environment. */
-  constructor(args: readonly string[] = [], variables: Readonly<Record<string, string>> = {}) {
+  /** `variables` are added to its environment. `cwd` null: with the options that tests need; else with none but `args`. */
+  constructor(args: readonly string[] = [], variables: Readonly<Record<string, string>> = {}, cwd: string | null = null) {
     if (!existsSync(mainPath)) throw new Error('the server is not built: npm run build:ts');
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('QWEN_')));
-    // Numbers depend on dtype and thread count; the goldens were recorded with these.
-    const port = args.includes('--port') ? [] : ['--port', '0'];
-    // A spec may send more than the limit; the limit's own spec sets it.
-    const limit = args.some((arg) => arg.startsWith('rateLimit.')) ? [] : ['--set', 'rateLimit.enabled=false'];
-    // One server a folder; a spec that restarts a server gives one of its own.
-    const ownJobs = args.some((arg) => arg.startsWith('jobs.directory='));
-    const jobs = ownJobs ? null : newJobsFolder();
-    const folder = jobs === null ? [] : ['--set', `jobs.directory=${jobs}`];
-    const fixed = [...port, ...limit, ...folder, '--device', 'cpu', '--dtype', 'float32', '--set', 'model.threads=2'];
+    const jobs = cwd !== null || args.some((arg) => arg.startsWith('jobs.directory=')) ? null : newJobsFolder();
+    const fixed = cwd === null ? optionsForTests(args, jobs) : [];
     this.child = spawn(process.execPath, [mainPath, ...fixed, ...args], {
-      cwd: projectRoot,
+      cwd: cwd ?? projectRoot,
       env: { ...env, ...variables },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -55,6 +48,11 @@ export class Server {
       if (jobs !== null) rmSync(jobs, { recursive: true, force: true });
       return { code: code as number | null, signal: signal as NodeJS.Signals | null, stderr: this.stderr };
     });
+  }
+
+  /** As a person starts it in `cwd`. */
+  static bare(args: readonly string[], variables: Readonly<Record<string, string>>, cwd: string): Server {
+    return new Server(args, variables, cwd);
   }
 
   /** A server that answers; its model may still be loading. */
@@ -125,6 +123,17 @@ export class Server {
     this.waiting.clear();
     woken.forEach((resolve) => resolve());
   }
+}
+
+function optionsForTests(args: readonly string[], jobs: string | null): string[] {
+  // A spec that starts a server anew on its port gives it.
+  const port = args.includes('--port') ? [] : ['--port', '0'];
+  // A spec may send more than the limit; the limit's own spec sets it.
+  const limit = args.some((arg) => arg.startsWith('rateLimit.')) ? [] : ['--set', 'rateLimit.enabled=false'];
+  // One server a folder; a spec that restarts a server gives one of its own.
+  const folder = jobs === null ? [] : ['--set', `jobs.directory=${jobs}`];
+  // Numbers depend on dtype and thread count; the goldens were recorded with these.
+  return [...port, ...limit, ...folder, '--device', 'cpu', '--dtype', 'float32', '--set', 'model.threads=2'];
 }
 
 /** An empty folder for jobs. */

@@ -15,7 +15,11 @@ export interface StoredJob {
 export class Service {
   private readonly servers: Server[] = [];
 
-  constructor(readonly folder = newJobsFolder()) {}
+  /** `variables` are added to the environment of its servers. */
+  constructor(
+    readonly folder = newJobsFolder(),
+    private readonly variables: Readonly<Record<string, string>> = {},
+  ) {}
 
   /** The next server, when it draws. */
   async begin(...settings: string[]): Promise<JobClient> {
@@ -26,7 +30,10 @@ export class Service {
 
   start(...settings: string[]): Server {
     const all = [`jobs.directory=${this.folder}`, ...settings];
-    const server = new Server(all.flatMap((setting) => ['--set', setting]));
+    const server = new Server(
+      all.flatMap((setting) => ['--set', setting]),
+      this.variables,
+    );
     this.servers.push(server);
     return server;
   }

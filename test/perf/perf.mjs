@@ -7,17 +7,19 @@ import { parseArgs } from 'node:util';
 import { withServer } from '../bench/served.mjs';
 import { measureLooks } from './looks.mjs';
 import { measurePictureOverhead } from './picture-overhead.mjs';
+import { measureQueuedJobs } from './queued-jobs.mjs';
 import { measureRefusals } from './refusals.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
 const usage = `npm run test:perf -- [options]
-  --only NAME         one of looks, refusals, pictures (default: all)
+  --only NAME         one of looks, refusals, pictures, queue (default: all)
   --seconds N         how long each request is sent over and over (default 10)
   --connections N     how many connections send it (default 10)
   --rate N            requests a second over all connections (default 0: each as soon as its connection is free)
   --waiting N         clients in the queue of a busy server (default 50)
   --pictures N        pictures whose overhead is taken (default 50)
+  --depths N,N        queued jobs beside those whose overhead is taken (default 10,10000)
   --threads N         of the engine (default: all cores)`;
 
 const { values } = parseArgs({
@@ -29,6 +31,7 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '0' },
     waiting: { type: 'string', default: '50' },
     pictures: { type: 'string', default: '50' },
+    depths: { type: 'string', default: '10,10000' },
     threads: { type: 'string', default: String(os.availableParallelism()) },
   },
 });
@@ -37,7 +40,8 @@ if (values.help) {
   process.exit(0);
 }
 
-const measurements = { looks: measureLooks, refusals: measureRefusals, pictures: measurePictureOverhead };
+const beside = { looks: measureLooks, refusals: measureRefusals, pictures: measurePictureOverhead };
+const measurements = { ...beside, queue: measureQueuedJobs };
 const names = values.only === undefined ? Object.keys(measurements) : [values.only];
 const unknown = names.find((name) => !Object.hasOwn(measurements, name));
 if (unknown !== undefined) throw new Error(`--only ${unknown}: unknown; ${Object.keys(measurements).join(', ')}`);
@@ -52,6 +56,10 @@ const [seconds, connections, waiting, pictures] = ['seconds', 'connections', 'wa
   integer(name, 1),
 );
 const rate = integer('rate', 0);
+const depths = values.depths.split(',').map(Number);
+if (!depths.every((depth) => Number.isInteger(depth) && depth >= 10)) {
+  throw new Error(`--depths must be integers from 10, got ${values.depths}`);
+}
 
 const git = (...args) => execFileSync('git', ['-C', root, ...args], { encoding: 'utf8' }).trim();
 const conditions = {
@@ -71,14 +79,17 @@ console.log(
     .join(', ')}`,
 );
 
-// The queue is full when as many wait as are wanted to.
-const settings = ['--set', `model.threads=${values.threads}`, '--set', `queue.maxPending=${waiting}`];
-const results = await withServer(root, settings, async ({ port }) => {
-  const measured = {};
-  for (const name of names) {
-    process.stderr.write(`${name} …\n`);
-    measured[name] = await measurements[name]({ port, seconds, connections, rate }, { waiting, pictures });
+const startServer = (settings, use) => withServer(root, ['--set', `model.threads=${values.threads}`, ...settings], use);
+const results = {};
+for (const name of names) {
+  process.stderr.write(`${name} …\n`);
+  if (name === 'queue') {
+    results[name] = await measureQueuedJobs(startServer, { depths, rounds: Math.ceil(pictures / 10) });
+  } else {
+    // The queue is full when as many wait as are wanted to.
+    results[name] = await startServer(['--set', `queue.maxPending=${waiting}`], ({ port }) =>
+      beside[name]({ port, seconds, connections, rate }, { waiting, pictures }),
+    );
   }
-  return measured;
-});
+}
 console.log(`\n${JSON.stringify({ conditions, results })}`);

@@ -86,6 +86,7 @@ describe(ApiModule.name, () => {
     const { body } = await server().get('/openapi.json').expect(200);
     expect(body).toMatchObject({ openapi: '3.1.0', info: { title: 'qwen-image-server', version: '1.2.3' } });
     expect(Object.keys((body as { paths: object }).paths).sort()).toEqual([
+      '/admin/log-level',
       '/health',
       '/health/live',
       '/health/ready',

@@ -1,4 +1,4 @@
-import { accessLog, requestId, type createLogger } from '@app/observability';
+import { accessLog, requestId, traceRequests, type createLogger } from '@app/observability';
 import type { AppConfig, ServerConfig } from '@app/config';
 import type { Software } from '@app/inference';
 import type { NestExpressApplication } from '@nestjs/platform-express';
@@ -8,6 +8,7 @@ import { isLoopback } from './access/loopback.js';
 import { serveDocs } from './docs/openapi.js';
 import { answerHttpFaults } from './errors/http-faults.js';
 import { admitExpectations, refuseOddRequests } from './errors/odd-requests.js';
+import { HttpMetrics } from './metrics/http.metrics.js';
 
 /** A client that sends slower than this holds a connection, not work: headers, then the whole request with its files. */
 const headersTimeoutMs = 60_000;
@@ -25,7 +26,9 @@ export function configureApp(
   app.disable('etag');
   app.set('trust proxy', server.trustProxy);
   app.use(requestId);
+  app.use(traceRequests);
   app.use(accessLog(logger));
+  app.use(app.get(HttpMetrics).watch);
   app.use(securityHeaders());
   app.use(refuseOddRequests);
   if (!auth.keys && isLoopback(server.host)) app.use(refuseForeignPages(server));
@@ -69,6 +72,7 @@ const exposedHeaders = [
   'RateLimit-Remaining',
   'RateLimit-Reset',
   'Retry-After',
+  'traceresponse',
   'X-Job-Id',
   'X-Request-Id',
   'X-Seed',

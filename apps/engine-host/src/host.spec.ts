@@ -78,6 +78,7 @@ describe(Host.name, () => {
       } as unknown as Addon['Engine'],
       errorCodes: () => [],
       buildInfo: () => ({ libtorch: '2.13.0', cuda: null }),
+      loadedBytes: () => 0,
     };
     host = new Host(
       addon,

@@ -1,9 +1,9 @@
 import {
+  checkModelFolder,
   fingerprintModelFolder,
   loadTokenizer,
   PromptEncoder,
   readGenerationDefaults,
-  readModelClass,
   resolveDefaults,
   textToImageTemplate,
   toEngineError,
@@ -24,6 +24,7 @@ import { toNativeRequest } from './native-request.js';
 type LoadMessage = Extract<ToHost, { type: 'load' }>;
 
 const warmUpJobId = 'warm-up';
+const loadProgressMs = 250;
 
 /** Message to addon call to message. One load; generations run in the order in which they came (the addon's own queue). */
 export class Host {
@@ -70,11 +71,12 @@ export class Host {
   }
 
   private async loadModel({ folder, options, specialTokens }: LoadMessage): Promise<ModelInfo> {
-    const pipelineClass = await readModelClass(folder);
+    // Before the engine takes it up: a file that was not copied whole is told by its name and size.
+    const { class: pipelineClass, weightBytes } = await checkModelFolder(folder);
     const recommended = await readGenerationDefaults(folder);
     const tokenizer = await loadTokenizer(join(folder, 'tokenizer'));
     const prompts = new PromptEncoder(tokenizer, textToImageTemplate, specialTokens);
-    const native = await this.engine.load(folder, options);
+    const native = await this.tellProgress(weightBytes, this.engine.load(folder, options));
     const defaults = resolveDefaults(folder, recommended, native);
     await this.warmUp(prompts, native.minSteps, defaults);
     this.prompts = prompts;
@@ -90,6 +92,20 @@ export class Host {
       memory: native.memory,
       ...this.addon.buildInfo(),
     };
+  }
+
+  /** Models that take turns are built later: their load ends before all is taken. */
+  private async tellProgress<T>(weightBytes: number, load: Promise<T>): Promise<T> {
+    const before = this.addon.loadedBytes();
+    const timer = setInterval(() => {
+      const progress = Math.min(1, (this.addon.loadedBytes() - before) / weightBytes);
+      this.send({ type: 'load-progress', progress });
+    }, loadProgressMs);
+    try {
+      return await load;
+    } finally {
+      clearInterval(timer);
+    }
   }
 
   /** The first pass pays for mapped pages, kernels and thread teams: before ready, not in the first request. */

@@ -11,7 +11,9 @@ export interface AppConfig {
   redis: { url: string | null };
   /** Null: everybody is let in. */
   auth: { keys: readonly ApiKey[] | null };
-  logging: { level: LogLevel; format: 'json' | 'pretty' };
+  logging: { level: LogLevel; format: 'json' | 'pretty'; prompts: boolean };
+  /** Null: no spans are sent. */
+  tracing: { otlpEndpoint: string | null; sampleRatio: number };
   docs: { enabled: boolean };
   metrics: { enabled: boolean };
 }
@@ -74,6 +76,8 @@ export interface ModelConfig {
   path: string;
   /** Name told by the API; the folder's name unless configured. */
   name: string;
+  /** Absolute path of a folder of such folders; null: none may be loaded but `path`. */
+  root: string | null;
   device: string;
   dtype: 'auto' | 'float32' | 'bfloat16';
   threads: number | 'auto';

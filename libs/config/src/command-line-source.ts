@@ -19,19 +19,24 @@ export const options: readonly Option[] = [
   { name: 'port', key: 'server.port', argument: 'PORT', description: 'port to listen on; 0 = any free one' },
   { name: 'log-level', key: 'logging.level', argument: 'LEVEL', description: 'error, warn, info or debug' },
   { name: 'set', argument: 'KEY=VALUE', description: 'any setting of the table below; may be given many times' },
+  { name: 'print-config', description: 'show the values that hold and where each came from, and end' },
+  { name: 'check', description: 'look at the configuration and the model folder without loading it, and end' },
   { name: 'help', description: 'show this text' },
   { name: 'version', description: 'show the version' },
 ];
 
+/** Options without a value: what is to be done instead of serving. */
+const actions = ['help', 'version', 'print-config', 'check'] as const;
+export type Action = (typeof actions)[number];
+
 export interface CommandLine {
-  help: boolean;
-  version: boolean;
+  asked: Set<Action>;
   configFile: string | undefined;
   source: ConfigSource;
 }
 
 export function readCommandLine(argv: readonly string[]): CommandLine {
-  const result: CommandLine = { help: false, version: false, configFile: undefined, source: new ConfigSource() };
+  const result: CommandLine = { asked: new Set(), configFile: undefined, source: new ConfigSource() };
   const { faults } = result.source;
   let justRefused = false; // a word behind a refused option is most likely its value
   for (const token of tokensOf(argv)) {
@@ -65,8 +70,7 @@ function readOption(result: CommandLine, name: string, rawName: string, value: s
     source.fault(rawName, 'command line', `is no option${nearest ? `; did you mean ${nearest}?` : ''} (--help lists them)`);
   } else if (option.argument === undefined) {
     if (value !== undefined) source.fault(rawName, 'command line', `takes no value; got "${value}"`);
-    else if (name === 'help') result.help = true;
-    else result.version = true;
+    else for (const action of actions) if (action === name) result.asked.add(action);
   } else if (value === undefined || value.startsWith('--')) {
     source.fault(rawName, 'command line', `needs a value: ${rawName} ${option.argument}`);
   } else if (name === 'config') {

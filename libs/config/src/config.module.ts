@@ -15,6 +15,7 @@ export const configTokens = {
   redis: getConfigToken('redis'),
   auth: getConfigToken('auth'),
   logging: getConfigToken('logging'),
+  tracing: getConfigToken('tracing'),
   docs: getConfigToken('docs'),
   metrics: getConfigToken('metrics'),
 } as const satisfies Record<keyof AppConfig, string>;

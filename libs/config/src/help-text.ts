@@ -10,7 +10,7 @@ export function helpText(defaults: ReadonlyMap<string, Entry>): string {
   ]);
   const settingRows = settings.map((setting) => [
     setting.key,
-    defaultText(defaults.get(setting.key)?.value ?? null, setting.whenNull),
+    defaults.get(setting.key)?.value === null ? (setting.whenNull ?? '') : defaultText(defaults.get(setting.key)?.value ?? null),
     `${setting.description} (${describeAllowed(setting)})`,
   ]);
   return [
@@ -31,8 +31,8 @@ export function helpText(defaults: ReadonlyMap<string, Entry>): string {
   ].join('\n');
 }
 
-function defaultText(value: SettingValue, whenNull = ''): string {
-  if (value === null) return whenNull;
+/** As it is written in the environment and behind --set. */
+export function defaultText(value: SettingValue): string {
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 

@@ -1,3 +1,4 @@
+export { configurationGuide, environmentExample } from './configuration-guide.js';
 export type {
   ApiKey,
   AppConfig,
@@ -12,4 +13,4 @@ export type {
 } from './app-config.js';
 export { ConfigError, type ConfigFault } from './config.error.js';
 export { ConfigModule, configTokens } from './config.module.js';
-export { loadConfig, type ConfigInput, type LoadedConfig } from './load-config.js';
+export { loadConfig, loadDefaults, type ConfigInput, type LoadedConfig } from './load-config.js';

@@ -57,6 +57,7 @@ describe('loadConfig', () => {
       model: {
         path: join(projectRoot, 'models/demo'),
         name: 'demo',
+        root: null,
         device: 'auto',
         dtype: 'auto',
         threads: 'auto',
@@ -89,7 +90,8 @@ describe('loadConfig', () => {
       rateLimit: { enabled: true, limit: 600, windowMs: 60000, storage: 'memory' },
       redis: { url: null },
       auth: { keys: null },
-      logging: { level: 'info', format: 'json' },
+      logging: { level: 'info', format: 'json', prompts: false },
+      tracing: { otlpEndpoint: null, sampleRatio: 1 },
       docs: { enabled: true },
       metrics: { enabled: true },
     });
@@ -325,8 +327,8 @@ describe('loadConfig', () => {
     ['a key to come', { yaml: 'loras:\n  directory: x\n' }, 'loras.directory (my.yaml:2): is not built yet'],
     [
       'a variable to come',
-      { env: { QWEN_TRACING_SAMPLE_RATIO: '1' } },
-      'QWEN_TRACING_SAMPLE_RATIO (variable QWEN_TRACING_SAMPLE_RATIO): is not built yet',
+      { env: { QWEN_LORAS_DIRECTORY: 'loras' } },
+      'QWEN_LORAS_DIRECTORY (variable QWEN_LORAS_DIRECTORY): is not built yet',
     ],
     ['a group to come', { yaml: 'controlnets:\n  canny: /x\n' }, 'controlnets (my.yaml:1): is not built yet'],
     [
@@ -372,7 +374,7 @@ describe('loadConfig', () => {
     [
       'a key given twice in a file',
       { yaml: 'docs:\n  enabled: true\n  enabled: false\n' },
-      'YAML (my.yaml:3): Map keys must be unique at line 3, column 3:',
+      'YAML (my.yaml:3): Map keys must be unique',
     ],
     ['a missing file', { argv: ['--config', 'none.yaml'] }, '--config (none.yaml): cannot be read: ENOENT'],
     [
@@ -469,6 +471,22 @@ describe('loadConfig', () => {
         '  server.port (option --port): must be an integer from 0 to 65535; got "x"\n' +
         '  model.dtype (option --dtype): must be auto | float32 | bfloat16; got "y"',
     );
+  });
+
+  it('takes a share as a number from 0 to 1', () => {
+    for (const [text, ratio] of [
+      ['0', 0],
+      ['0.25', 0.25],
+      ['.5', 0.5],
+      ['1', 1],
+    ] as const) {
+      expect(configOf({ argv: ['--set', `tracing.sampleRatio=${text}`] }).tracing.sampleRatio).toBe(ratio);
+    }
+    for (const text of ['1.1', '-0.1', '', '.', '1e-3', 'half']) {
+      expect(faultsOf({ argv: ['--set', `tracing.sampleRatio=${text}`] })).toEqual([
+        expect.stringMatching(/^tracing\.sampleRatio \(option --set\): must be a number from 0 to 1; got /),
+      ]);
+    }
   });
 
   it('refuses every key that is not built yet', () => {

@@ -3,11 +3,12 @@ import { basename, join, resolve } from 'node:path';
 import { readKeyFile } from './api-keys.js';
 import type { AppConfig } from './app-config.js';
 import { readCommandLine } from './command-line-source.js';
-import type { Entry } from './config-source.js';
+import type { ConfigSource, Entry } from './config-source.js';
 import { ConfigError, type ConfigFault } from './config.error.js';
 import { crossCheck } from './cross-checks.js';
 import { readEnvironmentSource } from './environment-source.js';
 import { helpText } from './help-text.js';
+import { printConfig } from './print-config.js';
 import { readYamlSource } from './yaml-source.js';
 
 export interface ConfigInput {
@@ -24,8 +25,9 @@ export interface ConfigInput {
 
 export type LoadedConfig =
   | { kind: 'config'; config: AppConfig; /** Where each value came from, by key. */ origins: ReadonlyMap<string, string> }
-  | { kind: 'help'; text: string }
-  | { kind: 'version'; text: string };
+  /** Nothing is to be served: the model folder is to be looked at. */
+  | { kind: 'check'; config: AppConfig }
+  | { kind: 'help' | 'version' | 'print-config'; text: string };
 
 type Entries = ReadonlyMap<string, Entry>;
 
@@ -34,10 +36,11 @@ type Entries = ReadonlyMap<string, Entry>;
  * @throws ConfigError with everything that is wrong, in any of them
  */
 export function loadConfig(input: ConfigInput): LoadedConfig {
-  const defaults = readYamlSource(join(input.projectRoot, 'config/default.yaml'), 'config/default.yaml');
+  const defaults = loadDefaults(input.projectRoot);
   const commandLine = readCommandLine(input.argv);
-  if (commandLine.help) return { kind: 'help', text: helpText(defaults.entries) };
-  if (commandLine.version) return { kind: 'version', text: `qwen-image-server ${projectVersion(input.projectRoot)}\n` };
+  const { asked } = commandLine;
+  if (asked.has('help')) return { kind: 'help', text: helpText(defaults.entries) };
+  if (asked.has('version')) return { kind: 'version', text: `qwen-image-server ${projectVersion(input.projectRoot)}\n` };
 
   const { configFile } = commandLine;
   const files = configFile === undefined ? [] : [readYamlSource(resolve(input.cwd, configFile), configFile)];
@@ -47,8 +50,16 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   faults.push(...readKeys(entries, input.cwd), ...crossCheck(entries, defaults.entries));
   if (faults.length > 0) throw new ConfigError(faults);
 
+  const resolved = resolveDefaults(entries, defaults.entries, input);
+  if (asked.has('print-config')) return { kind: 'print-config', text: printConfig(entries, resolved) };
+  const config = assemble(resolved);
+  if (asked.has('check')) return { kind: 'check', config };
   const origins = new Map([...entries].map(([key, { origin }]) => [key, origin]));
-  return { kind: 'config', config: assemble(resolveDefaults(entries, defaults.entries, input)), origins };
+  return { kind: 'config', config, origins };
+}
+
+export function loadDefaults(projectRoot: string): ConfigSource {
+  return readYamlSource(join(projectRoot, 'config/default.yaml'), 'config/default.yaml');
 }
 
 function projectVersion(projectRoot: string): string {
@@ -72,6 +83,8 @@ function resolveDefaults(entries: Entries, defaults: Entries, input: ConfigInput
     const isDefault = entries.get(key) === defaults.get(key);
     values.set(key, resolve(isDefault ? input.projectRoot : input.cwd, values.get(key) as string));
   }
+  const root = values.get('model.root');
+  if (typeof root === 'string') values.set('model.root', resolve(input.cwd, root));
   const folder = values.get('model.path') as string;
   values.set('model.name', values.get('model.name') ?? (basename(folder) || 'model'));
   values.set('logging.format', values.get('logging.format') ?? (input.isTerminal ? 'pretty' : 'json'));

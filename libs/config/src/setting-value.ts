@@ -33,6 +33,8 @@ function describeKind(kind: SettingKind): string {
       return kind.allowed;
     case 'integer':
       return [`an integer from ${kind.min} to ${kind.max}`, ...(kind.words ?? [])].join(' or ');
+    case 'number':
+      return `a number from ${kind.min} to ${kind.max}`;
     case 'boolean':
       return 'true or false';
     case 'choice':
@@ -53,6 +55,8 @@ function isAllowed(kind: SettingKind, value: unknown): value is SettingValue {
     case 'integer':
       if (typeof value === 'string') return kind.words?.includes(value) ?? false;
       return typeof value === 'number' && Number.isSafeInteger(value) && value >= kind.min && value <= kind.max;
+    case 'number':
+      return typeof value === 'number' && value >= kind.min && value <= kind.max;
     case 'boolean':
       return typeof value === 'boolean';
     case 'choice':
@@ -70,6 +74,8 @@ function typed(kind: SettingKind, text: string): unknown {
   switch (kind.type) {
     case 'integer':
       return /^-?\d{1,16}$/.test(text) ? Number(text) : text;
+    case 'number':
+      return /^-?(\d{1,9})?(\.\d{1,9})?$/.test(text) && /\d/.test(text) ? Number(text) : text;
     case 'boolean':
       return text === 'true' || text === 'false' ? text === 'true' : text;
     case 'list':

@@ -8,6 +8,7 @@ import { isIP } from 'node:net';
 export type SettingKind =
   | { type: 'text'; pattern: RegExp; allowed: string }
   | { type: 'integer'; min: number; max: number; words?: readonly string[] }
+  | { type: 'number'; min: number; max: number }
   | { type: 'boolean' }
   | { type: 'choice'; choices: readonly string[]; planned?: readonly string[] }
   | { type: 'list'; isItem: (item: string) => boolean; allowed: string }
@@ -106,6 +107,12 @@ export const settings: readonly Setting[] = [
     kind: { type: 'text', pattern: /^[^\p{Cc}\p{Cs}]{1,128}$/u, allowed: '1 to 128 printable characters' },
     whenNull: "the folder's name",
     description: 'what the API calls the model',
+  },
+  {
+    key: 'model.root',
+    kind: { type: 'text', pattern: printable, allowed: 'the path of a folder' },
+    whenNull: 'none: only model.path',
+    description: 'folder of the models that POST /admin/model/load may choose from',
   },
   {
     key: 'model.device',
@@ -244,18 +251,29 @@ export const settings: readonly Setting[] = [
     whenNull: 'pretty on a terminal, else json',
     description: 'form of the log',
   },
+  {
+    key: 'logging.prompts',
+    kind: { type: 'boolean' },
+    description: 'records tell what was asked for; else prompts are hidden wherever they occur',
+  },
+  {
+    key: 'tracing.otlpEndpoint',
+    kind: {
+      type: 'text',
+      pattern: /^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/,
+      allowed: 'an http:// or https:// URL without user, query and fragment',
+    },
+    whenNull: 'none: no spans are sent',
+    description: 'OpenTelemetry receiver (OTLP over HTTP): spans go to its /v1/traces',
+  },
+  {
+    key: 'tracing.sampleRatio',
+    kind: { type: 'number', min: 0, max: 1 },
+    description: 'share of the traces that begin here; one that a caller began is sampled as the caller says',
+  },
   { key: 'docs.enabled', kind: { type: 'boolean' }, description: 'GET /docs and GET /openapi.json' },
   { key: 'metrics.enabled', kind: { type: 'boolean' }, description: 'GET /metrics for Prometheus' },
 ];
 
 /** Keys that the design names and this build does not have: refused by name, so that nobody believes them to work. */
-export const plannedKeys: readonly string[] = [
-  'model.aliases',
-  'model.devices',
-  'model.root',
-  'loras.directory',
-  'controlnets',
-  'logging.prompts',
-  'tracing.otlpEndpoint',
-  'tracing.sampleRatio',
-];
+export const plannedKeys: readonly string[] = ['model.aliases', 'model.devices', 'loras.directory', 'controlnets'];

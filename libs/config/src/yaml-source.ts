@@ -22,7 +22,7 @@ export function parseYamlSource(text: string, name: string): ConfigSource {
   const document = parseDocument(text, { lineCounter: lines, merge: false });
   const walk = new YamlWalk(document, (offset) => `${name}:${lines.linePos(offset).line}`);
   for (const error of document.errors) {
-    walk.source.fault('YAML', `${name}:${lines.linePos(error.pos[0]).line}`, error.message.split('\n')[0] ?? error.code);
+    walk.source.fault('YAML', `${name}:${lines.linePos(error.pos[0]).line}`, yamlFault(error.message));
   }
   if (document.errors.length === 0 && document.contents !== null) walk.visit('', document.contents, 0);
   return walk.source;
@@ -54,4 +54,9 @@ class YamlWalk {
       this.visit(group === '' ? name : `${group}.${name}`, pair.value as Node | null, offset);
     }
   }
+}
+
+/** Its first line, without the place: that is told before. */
+function yamlFault(message: string): string {
+  return (message.split('\n')[0] ?? '').replace(/ at line \d+, column \d+:?$/, '');
 }

@@ -75,6 +75,8 @@ export interface Addon {
   Engine: new () => NativeEngine;
   errorCodes(): string[];
   buildInfo(): BuildInfo;
+  /** Bytes of stored weights that models have been built from since the process began; may be asked during a load. */
+  loadedBytes(): number;
 }
 
 const addonFile = 'qwen_image.node';

@@ -46,6 +46,14 @@ function request(prompt: string): GenerateRequest {
   };
 }
 
+function isRunning(pid: number | null): boolean {
+  try {
+    return pid !== null && process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 describe(EngineClient.name, () => {
   let engine: EngineClient;
   let log: RecordingLog;
@@ -55,7 +63,7 @@ describe(EngineClient.name, () => {
     engine = new EngineClient(
       {
         host: { path: fakeHost, args: [start] },
-        folder: '/models/fake',
+        model: { name: 'fake', folder: '/models/fake' },
         load: { device: 'cpu', dtype: 'auto', threads: 'auto', residency: 'resident', vaeTiling: 'auto', memoryBudget: null },
         specialTokens: 'allow',
         watchdog: { hangMs, stageFactor: 10 },
@@ -155,6 +163,22 @@ describe(EngineClient.name, () => {
     await isReady;
     await expect(engine.generate('a', request('anything'))).resolves.toBeDefined();
   });
+
+  it.each([-86_400_000, 86_400_000])(
+    'expects a load to take as long as ever when the wall clock is set by %i ms',
+    async (jumpMs) => {
+      open('load-waits-for-signal');
+      const before = engine.status().retryAfterS;
+      const isLoading = reach(({ state }) => state === 'loading');
+      engine.start();
+      await isLoading;
+      const clock = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + jumpMs);
+      const { retryAfterS } = engine.status();
+      clock.mockRestore();
+      expect(retryAfterS).toBeGreaterThan(1);
+      expect(retryAfterS).toBeLessThanOrEqual(before);
+    },
+  );
 
   it('cancels the job of the signal and no other', async () => {
     await ready();
@@ -291,5 +315,89 @@ describe(EngineClient.name, () => {
     engine.start();
     expect(engine.status().state).toBe('stopped');
     await expect(engine.generate('b', request('anything'))).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE' });
+  });
+
+  describe('a model that is changed', () => {
+    const other = { name: 'other', folder: '/models/other' };
+
+    /** States from now on, each once. */
+    function follow(): string[] {
+      const states: string[] = [];
+      engine.onChange(({ state }) => states.at(-1) === state || states.push(state));
+      return states;
+    }
+
+    it('is unloaded when the running job has ended, and its host with it', async () => {
+      await ready();
+      const pid = engine.status().hostPid;
+      const states = follow();
+      const stop = new AbortController();
+      const running = engine.generate('a', request('wait for cancel'), { signal: stop.signal });
+      const unloading = engine.unload();
+      expect(engine.status()).toMatchObject({ state: 'unloading', choice: { name: 'fake' } });
+      expect(engine.status().retryAfterS).toBeGreaterThan(0);
+      await expect(engine.generate('b', request('anything'))).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE' });
+      expect(isRunning(pid)).toBe(true);
+      stop.abort();
+      await expect(running).rejects.toMatchObject({ code: 'CANCELLED' });
+      await unloading;
+      expect(isRunning(pid)).toBe(false);
+      expect(states).toEqual(['unloading', 'unloaded']);
+      expect(engine.status()).toMatchObject({ state: 'unloaded', model: null, stats: null, hostPid: null, error: null });
+      await engine.unload(); // there is nothing to do
+      expect(engine.status().state).toBe('unloaded');
+    });
+
+    it('is another one after a load, from whatever state', async () => {
+      await ready();
+      const states = follow();
+      await engine.load(other);
+      await reach(({ state }) => state === 'ready');
+      expect(states).toEqual(['unloading', 'starting', 'loading', 'ready']);
+      expect(engine.status()).toMatchObject({ choice: other, restarts: 0 });
+      await engine.unload();
+      await engine.load({ name: 'fake', folder: '/models/fake' });
+      await reach(({ state }) => state === 'ready');
+      expect(await engine.generate('c', request('anything'))).toMatchObject({ images: [{ width: 32 }] });
+    });
+
+    it('may be loaded again after a load that failed', async () => {
+      open('load-failed');
+      const failed = reach(({ state }) => state === 'failed');
+      engine.start();
+      await failed;
+      await engine.load(other);
+      const status = await reach(({ state }) => state === 'failed');
+      expect(status).toMatchObject({ choice: other, error: { code: 'INVALID_MODEL' } });
+    });
+
+    it('is not changed twice at once, nor after the end', async () => {
+      await ready();
+      const first = engine.load(other);
+      await expect(engine.load(other)).rejects.toThrow('while the engine is unloading');
+      await expect(engine.unload()).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE' });
+      await first;
+      await expect(engine.load(other)).rejects.toThrow(/while the engine is (starting|loading)/);
+      await engine.stop(0);
+      await expect(engine.load(other)).rejects.toThrow('while the engine is stopped');
+    });
+
+    it('is not loaded any more when the engine is stopped meanwhile', async () => {
+      await ready();
+      const running = engine.generate('a', request('wait for cancel')).catch((error: unknown) => error);
+      const loading = engine.load(other);
+      await engine.stop(0);
+      await loading;
+      expect(await running).toBeInstanceOf(HostLostError);
+      expect(engine.status()).toMatchObject({ state: 'stopped', hostPid: null });
+    });
+
+    it('whose load takes long may be unloaded', async () => {
+      open('load-waits-for-signal');
+      engine.start();
+      await reach(({ state }) => state === 'loading');
+      await engine.unload();
+      expect(engine.status()).toMatchObject({ state: 'unloaded', hostPid: null });
+    });
   });
 });

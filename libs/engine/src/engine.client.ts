@@ -1,7 +1,7 @@
 import { EngineError, type HostLostError } from './engine.error.js';
 import type { EngineLog } from './engine.log.js';
 import { EngineProcess, type EngineOptions, type JobMessage } from './engine.process.js';
-import type { EngineStatus } from './engine.status.js';
+import type { EngineState, EngineStatus, ModelChoice } from './engine.status.js';
 import type { GenerateRequest, GenerateResult, Preview, Progress } from './engine.types.js';
 
 export interface GenerateOptions {
@@ -18,18 +18,32 @@ interface OpenJob {
   onPreview: GenerateOptions['onPreview'];
 }
 
-/** The engine as the rest of the service sees it: a promise a job, and a status. */
+/** How long a host may take to end by itself when its model is unloaded. */
+const unloadGraceMs = 5000;
+/** A load that takes too long may be ended by an unload. */
+const unchangeable: Readonly<Record<'load' | 'unload', readonly EngineState[]>> = {
+  load: ['starting', 'loading', 'unloading', 'stopped'],
+  unload: ['unloading', 'stopped'],
+};
+/** Until an unload is likely to be over, and until somebody is likely to have loaded a model. */
+const unloadingRetryAfterS = 5;
+const unloadedRetryAfterS = 30;
+
+/** The engine as the rest of the service sees it: a promise a job, a status, and a model that may be changed for another one. */
 export class EngineClient {
-  private readonly process: EngineProcess;
+  private process: EngineProcess;
   private readonly jobs = new Map<string, OpenJob>();
   private readonly listeners = new Set<(status: EngineStatus) => void>();
+  /** Null: the process says how things are. */
+  private phase: 'unloading' | 'unloaded' | null = null;
+  private stopped = false;
+  private whenIdle: (() => void) | null = null;
 
-  constructor(options: EngineOptions, log: EngineLog) {
-    this.process = new EngineProcess(options, log, {
-      onJobMessage: (message) => this.receive(message),
-      onHostLost: (error) => this.rejectAll(error),
-      onStatus: (status) => this.listeners.forEach((listener) => listener(status)),
-    });
+  constructor(
+    private readonly options: EngineOptions,
+    private readonly log: EngineLog,
+  ) {
+    this.process = this.newProcess(options.model);
   }
 
   start(): void {
@@ -37,13 +51,52 @@ export class EngineClient {
   }
 
   status(): EngineStatus {
-    return this.process.status();
+    const status = this.process.status();
+    if (this.phase === 'unloading') return { ...status, state: 'unloading', retryAfterS: unloadingRetryAfterS };
+    if (this.phase === 'unloaded') {
+      const nothing = { model: null, stats: null, readySince: null, error: null, loadProgress: null };
+      return { ...status, ...nothing, state: 'unloaded', retryAfterS: unloadedRetryAfterS };
+    }
+    return status;
   }
 
   /** Calls `listener` at every change until the function that it gives back is called. */
   onChange(listener: (status: EngineStatus) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
+  }
+
+  /**
+   * Lets the running job end, then the host and with it all memory; resolves when that is done. Jobs that wait go on waiting.
+   *
+   * @throws EngineError ENGINE_UNAVAILABLE while another change is going on
+   */
+  async unload(): Promise<void> {
+    this.assertChangeable('unload');
+    await this.empty();
+    this.enter('unloaded');
+  }
+
+  /**
+   * The same, and then a host with this model; resolves when its load has begun.
+   *
+   * @throws EngineError ENGINE_UNAVAILABLE while a model is being loaded or unloaded
+   */
+  async load(model: ModelChoice): Promise<void> {
+    this.assertChangeable('load');
+    await this.empty();
+    if (this.stopped) return;
+    this.process = this.newProcess(model);
+    this.enter(null);
+    this.process.start();
+  }
+
+  /** @throws EngineError ENGINE_UNAVAILABLE */
+  assertChangeable(change: 'load' | 'unload'): void {
+    const { state } = this.status();
+    if (unchangeable[change].includes(state)) {
+      throw new EngineError('ENGINE_UNAVAILABLE', `the model cannot be changed while the engine is ${state}`);
+    }
   }
 
   /** @throws HostLostError when the host ends; EngineError: ENGINE_UNAVAILABLE when no engine is ready, CANCELLED by `signal`, or its own. */
@@ -63,13 +116,46 @@ export class EngineClient {
       });
     } finally {
       this.jobs.delete(jobId);
+      if (this.jobs.size === 0) this.whenIdle?.();
       signal?.removeEventListener('abort', cancel);
     }
   }
 
   /** Ends the host: jobs that it still holds are rejected. Twice is fine. */
   async stop(graceMs: number): Promise<void> {
+    this.stopped = true;
+    this.phase = null;
     await this.process.stop(graceMs);
+  }
+
+  private newProcess(model: ModelChoice): EngineProcess {
+    const process: EngineProcess = new EngineProcess({ ...this.options, model }, this.log, {
+      onJobMessage: (message) => this.receive(message),
+      onHostLost: (error) => this.rejectAll(error),
+      // A process that was replaced has nothing more to say.
+      onStatus: () => process === this.process && this.tell(),
+    });
+    return process;
+  }
+
+  /** No host any more. */
+  private async empty(): Promise<void> {
+    if (this.phase === 'unloaded') return;
+    this.enter('unloading');
+    if (this.jobs.size > 0) await new Promise<void>((resolve) => (this.whenIdle = resolve));
+    this.whenIdle = null;
+    await this.process.stop(unloadGraceMs);
+  }
+
+  private enter(phase: EngineClient['phase']): void {
+    if (this.stopped) return;
+    this.phase = phase;
+    this.tell();
+  }
+
+  private tell(): void {
+    const status = this.status();
+    this.listeners.forEach((listener) => listener(status));
   }
 
   private receive(message: JobMessage): void {

@@ -26,6 +26,7 @@ export interface HostFailure {
 export type FromHost =
   | { type: 'ready' } // the addon is loaded; `load` may follow
   | { type: 'loaded'; model: ModelInfo; stats: DeviceStats }
+  | { type: 'load-progress'; progress: number } // 0 to 1
   | { type: 'load-failed'; error: HostFailure }
   | { type: 'progress'; jobId: string; progress: Progress }
   | { type: 'preview'; jobId: string; preview: Preview }

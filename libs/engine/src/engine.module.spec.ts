@@ -7,7 +7,7 @@ describe(EngineModule.name, () => {
     const useFactory = jest.fn((folder: string) => ({
       options: {
         host: { path: '/nowhere/main.js' },
-        folder,
+        model: { name: 'x', folder },
         load: {
           device: 'cpu',
           dtype: 'auto',

@@ -1,7 +1,7 @@
 import { HostLostError } from './engine.error.js';
 import type { EngineLog } from './engine.log.js';
 import type { FromHost, HostFailure, SpecialTokens, ToHost } from './engine.messages.js';
-import type { EngineState, EngineStatus } from './engine.status.js';
+import type { EngineState, EngineStatus, ModelChoice } from './engine.status.js';
 import type { DeviceStats, LoadOptions, ModelInfo } from './engine.types.js';
 import { HostProcess, type HostEntry, type HostExit } from './host/host-process.js';
 import { RestartPolicy, type RestartLimits } from './host/restart-policy.js';
@@ -10,8 +10,7 @@ import { Watchdog, type WatchdogLimits } from './host/watchdog.js';
 
 export interface EngineOptions {
   host: HostEntry;
-  /** Absolute path of the checkpoint. */
-  folder: string;
+  model: ModelChoice;
   load: LoadOptions;
   specialTokens: SpecialTokens;
   watchdog: WatchdogLimits;
@@ -46,8 +45,10 @@ export class EngineProcess {
   private model: ModelInfo | null = null;
   private stats: DeviceStats | null = null;
   private error: HostFailure | null = null;
-  private startedAt = Date.now();
-  private readyAt = Date.now() + unknownLoadMs;
+  private loadProgress: number | null = null;
+  // On the clock of this process, which never jumps.
+  private startedAt = performance.now();
+  private readyAt = performance.now() + unknownLoadMs;
   private loadMs = unknownLoadMs;
   private readonly policy: RestartPolicy;
   private readonly stages = new StageEstimate();
@@ -68,11 +69,14 @@ export class EngineProcess {
   status(): EngineStatus {
     return {
       state: this.state,
+      choice: this.options.model,
+      loadProgress: this.loadProgress,
       restarts: this.restarts,
       failedStarts: this.failedStarts,
       readySince: this.readySince,
       model: this.model,
       stats: this.stats,
+      hostPid: this.host?.pid ?? null,
       error: this.error,
       retryAfterS: this.retryAfterS(),
     };
@@ -92,7 +96,7 @@ export class EngineProcess {
   }
 
   private launch(): void {
-    this.startedAt = Date.now();
+    this.startedAt = performance.now();
     this.readyAt = this.startedAt + this.loadMs;
     const host = new HostProcess(this.options.host, this.log, (message) => this.receive(host, message));
     this.host = host;
@@ -107,13 +111,16 @@ export class EngineProcess {
         if (this.state === 'starting') this.changeState('loading');
         host.send({
           type: 'load',
-          folder: this.options.folder,
+          folder: this.options.model.folder,
           options: this.options.load,
           specialTokens: this.options.specialTokens,
         });
         return;
       case 'loaded':
         this.becomeReady(host, message.model, message.stats);
+        return;
+      case 'load-progress':
+        this.loadProgress = message.progress;
         return;
       case 'load-failed':
         this.refuseLoad(host, message.error);
@@ -136,11 +143,12 @@ export class EngineProcess {
     if (this.isOver()) return;
     this.model = model;
     this.stats = stats;
+    this.loadProgress = null;
     this.error = null;
     this.wasReady = true;
     this.failedStarts = 0;
-    this.readySince = Date.now();
-    this.loadMs = this.readySince - this.startedAt;
+    this.readySince = performance.now();
+    this.loadMs = Math.round(this.readySince - this.startedAt);
     this.log.log('info', 'model loaded', { class: model.class, dtype: model.dtype, device: model.device.id, ms: this.loadMs });
     // Not before: a load may hold up the host's event loop, and reports no stages.
     this.watchdog = new Watchdog(this.options.watchdog, this.stages, (reason) => this.killHung(host, reason));
@@ -167,10 +175,11 @@ export class EngineProcess {
   }
 
   private buryHost(host: HostProcess, exit: HostExit): void {
-    const readyForMs = this.readySince === null ? null : Date.now() - this.readySince;
+    const readyForMs = this.readySince === null ? null : performance.now() - this.readySince;
     const lost = new HostLostError(`the engine host ended (${exit.reason})`);
     this.endWatch();
     this.host = null;
+    this.loadProgress = null;
     this.readySince = null;
     this.stats = null;
     if (this.isOver()) {
@@ -192,7 +201,7 @@ export class EngineProcess {
       this.changeState('failed');
       return;
     }
-    this.readyAt = Date.now() + delayMs + this.loadMs;
+    this.readyAt = performance.now() + delayMs + this.loadMs;
     this.restartTimer = setTimeout(() => {
       this.restartTimer = null;
       this.restarts += 1;
@@ -210,7 +219,7 @@ export class EngineProcess {
   private retryAfterS(): number {
     if (this.state === 'ready') return 0;
     if (this.isOver()) return finalRetryAfterS;
-    return Math.max(1, Math.ceil((this.readyAt - Date.now()) / 1000));
+    return Math.max(1, Math.ceil((this.readyAt - performance.now()) / 1000));
   }
 
   private changeState(state: EngineState): void {

@@ -1,7 +1,7 @@
 export * from './binding.js';
 export { readGenerationDefaults, resolveDefaults } from './checkpoint/generation-defaults.js';
 export { fingerprintModelFolder } from './checkpoint/model-fingerprint.js';
-export { readModelClass } from './checkpoint/model-folder.js';
+export { checkModelFolder, readModelClass } from './checkpoint/model-folder.js';
 export * from './engine.client.js';
 export * from './engine.error.js';
 export * from './engine.log.js';

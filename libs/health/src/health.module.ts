@@ -10,5 +10,6 @@ import { ServiceHealth } from './service.health.js';
   imports: [TerminusModule.forRoot({ logger: false }), InferenceModule],
   controllers: [HealthController],
   providers: [ServiceHealth],
+  exports: [ServiceHealth],
 })
 export class HealthModule {}

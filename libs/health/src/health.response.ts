@@ -4,11 +4,11 @@ export const healthStatuses = ['ok', 'loading', 'restarting', 'draining', 'unloa
 export type HealthStatus = (typeof healthStatuses)[number];
 
 export class ModelHealth {
-  @ApiProperty({ type: String, example: 'demo' })
+  @ApiProperty({ type: String, example: 'demo', description: 'what is loaded, is to be, or was' })
   id: string;
 
-  @ApiProperty({ enum: ['loading', 'ready', 'failed', 'unloaded'] })
-  state: 'loading' | 'ready' | 'failed' | 'unloaded';
+  @ApiProperty({ enum: ['loading', 'ready', 'unloading', 'unloaded', 'failed'] })
+  state: 'loading' | 'ready' | 'unloading' | 'unloaded' | 'failed';
 
   @ApiProperty({
     type: 'number',
@@ -22,7 +22,7 @@ export class ModelHealth {
 }
 
 export class EngineHealth {
-  @ApiProperty({ enum: ['starting', 'loading', 'ready', 'restarting', 'failed', 'stopped'] })
+  @ApiProperty({ enum: ['starting', 'loading', 'ready', 'restarting', 'unloading', 'unloaded', 'failed', 'stopped'] })
   state: string;
 
   @ApiProperty({ type: 'integer', description: 'how often the engine was started again' })

@@ -1,2 +1,3 @@
 export { HealthModule } from './health.module.js';
-export { HealthResponse } from './health.response.js';
+export { HealthResponse, ModelHealth } from './health.response.js';
+export { ServiceHealth } from './service.health.js';

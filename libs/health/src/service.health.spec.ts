@@ -17,9 +17,11 @@ describe(ServiceHealth.name, () => {
       depth: () => ({ pending: 3, running: 1, max: 64 }),
     };
     const software = { name: 'qwen-image-server', version: '1.2.3' };
-    const model = { name: 'demo', path: '/srv/models/demo' };
-    health = new ServiceHealth(engine as never, inference as never, model, software, new HealthIndicatorService());
+    engine.become({ choice: { name: 'demo', folder: '/srv/models/demo' } });
+    health = new ServiceHealth(engine as never, inference as never, software, new HealthIndicatorService());
   });
+
+  afterEach(() => jest.useRealTimers());
 
   it('tells all of a service that is well', () => {
     expect(health.report()).toEqual({
@@ -55,6 +57,14 @@ describe(ServiceHealth.name, () => {
     engine.become({ state: 'failed', model: null, error: { code, message } });
     expect(health.report().model).toMatchObject({ state: 'failed', error: told });
     expect(health.report().device).toBeNull();
+  });
+
+  it.each([-86_400_000, 86_400_000])('counts seconds as before when the wall clock is set by %i ms', (jumpMs) => {
+    jest.useFakeTimers();
+    engine.become({ readySince: performance.now() });
+    jest.advanceTimersByTime(90_500);
+    jest.setSystemTime(Date.now() + jumpMs);
+    expect(health.report().engine.uptime_s).toBe(90);
   });
 
   it('is draining whatever the engine is', () => {

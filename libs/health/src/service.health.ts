@@ -1,4 +1,3 @@
-import { configTokens, type ModelConfig } from '@app/config';
 import { EngineClient, type EngineState, type EngineStatus } from '@app/engine';
 import { InferenceService, SOFTWARE, type Software } from '@app/inference';
 import { Inject, Injectable } from '@nestjs/common';
@@ -10,6 +9,8 @@ const statusOf: Readonly<Record<EngineState, HealthStatus>> = {
   loading: 'loading',
   ready: 'ok',
   restarting: 'restarting',
+  unloading: 'unloaded',
+  unloaded: 'unloaded',
   failed: 'failed',
   stopped: 'unloaded',
 };
@@ -19,6 +20,8 @@ const modelStateOf: Readonly<Record<EngineState, ModelHealth['state']>> = {
   loading: 'loading',
   ready: 'ready',
   restarting: 'loading',
+  unloading: 'unloading',
+  unloaded: 'unloaded',
   failed: 'failed',
   stopped: 'unloaded',
 };
@@ -34,7 +37,6 @@ export class ServiceHealth {
   constructor(
     private readonly engine: EngineClient,
     private readonly inference: InferenceService,
-    @Inject(configTokens.model) private readonly model: Pick<ModelConfig, 'name' | 'path'>,
     @Inject(SOFTWARE) private readonly software: Software,
     private readonly indicators: HealthIndicatorService,
   ) {}
@@ -43,12 +45,7 @@ export class ServiceHealth {
     const engine = this.engine.status();
     return {
       status: this.status(engine),
-      model: {
-        id: this.model.name,
-        state: modelStateOf[engine.state],
-        progress: null,
-        error: this.loadError(engine),
-      },
+      model: this.model(),
       engine: { state: engine.state, restarts: engine.restarts, uptime_s: secondsSince(engine.readySince) },
       queue: this.inference.depth(),
       device: deviceOf(engine),
@@ -57,16 +54,26 @@ export class ServiceHealth {
     };
   }
 
+  model(): ModelHealth {
+    const engine = this.engine.status();
+    const { state, choice, loadProgress } = engine;
+    return { id: choice.name, state: modelStateOf[state], progress: loadProgress, error: this.loadError(engine) };
+  }
+
   /** Seconds until a 503 of today is worth another try. */
   retryAfterS(): number {
     return this.inference.isDraining ? drainRetryAfterS : Math.max(1, this.engine.status().retryAfterS);
   }
 
   /** A generation sent now would be accepted and reach a ready engine. A busy engine is ready, and so is a full queue. */
+  isReady(): boolean {
+    return this.status(this.engine.status()) === 'ok';
+  }
+
   ready(): HealthIndicatorResult<'engine'> {
     const status = this.status(this.engine.status());
     const indicator = this.indicators.check('engine');
-    return status === 'ok' ? indicator.up({ state: status }) : indicator.down({ state: status });
+    return this.isReady() ? indicator.up({ state: status }) : indicator.down({ state: status });
   }
 
   /** The first load has ended well; whatever came later. */
@@ -78,11 +85,11 @@ export class ServiceHealth {
   }
 
   /** Whoever asks gets this: paths of this machine are for the log alone. */
-  private loadError({ state, error }: EngineStatus): string | null {
+  private loadError({ state, error, choice }: EngineStatus): string | null {
     if (state !== 'failed' || !error) return null;
     if (error.code !== 'INVALID_MODEL') return 'the engine cannot start; its log says why';
-    const { name, path } = this.model;
-    return error.message.replaceAll(`${path}/`, '').replaceAll(path, name);
+    const { name, folder } = choice;
+    return error.message.replaceAll(`${folder}/`, '').replaceAll(folder, name);
   }
 
   private status({ state }: EngineStatus): HealthStatus {
@@ -97,5 +104,5 @@ function deviceOf({ model, stats }: EngineStatus): DeviceHealth | null {
 }
 
 function secondsSince(time: number | null): number {
-  return time === null ? 0 : Math.floor((Date.now() - time) / 1000);
+  return time === null ? 0 : Math.floor((performance.now() - time) / 1000);
 }

@@ -23,25 +23,25 @@ function admissionFor(request: JobRequest): Admission {
 describe(Admission.name, () => {
   it('lets in what fits to the byte, and nothing larger', () => {
     const admission = admissionFor(sized(512, 256));
-    expect(() => admission.assertFits(sized(512, 256), [], { previews: 0 })).not.toThrow();
-    expect(() => admission.assertFits(sized(528, 256), [], { previews: 0 })).toThrow(
+    expect(() => admission.assertFits(sized(512, 256), { previews: 0 })).not.toThrow();
+    expect(() => admission.assertFits(sized(528, 256), { previews: 0 })).toThrow(
       expect.objectContaining({ code: 'REQUEST_TOO_LARGE' }),
     );
   });
 
   it('names the largest size of the same shape that fits', () => {
     const admission = admissionFor(sized(512, 256));
-    expect(() => admission.assertFits(sized(2048, 1024), [], { previews: 0 })).toThrow(
+    expect(() => admission.assertFits(sized(2048, 1024), { previews: 0 })).toThrow(
       /one image of 2048x1024 needs about \d+ of \d+ MiB of memory; the largest size of this shape that fits is 512x256/,
     );
-    expect(() => admission.assertFits(sized(512, 256), [], { previews: 0 })).not.toThrow();
+    expect(() => admission.assertFits(sized(512, 256), { previews: 0 })).not.toThrow();
   });
 
   it('says so when no size fits', () => {
     const admission = admissionFor(sized(32, 32));
     const request = sized(64, 64, 4);
     const prompt = 'word '.repeat(2000);
-    expect(() => admission.assertFits({ ...request, generate: { ...request.generate, prompt } }, [], { previews: 0 })).toThrow(
+    expect(() => admission.assertFits({ ...request, generate: { ...request.generate, prompt } }, { previews: 0 })).toThrow(
       'no size of this shape fits',
     );
   });
@@ -49,6 +49,26 @@ describe(Admission.name, () => {
   it('counts the start picture', () => {
     const admission = admissionFor(sized(64, 64));
     const file = { field: 'image', bytes: Buffer.alloc(0), size: { width: 4000, height: 4000 } };
-    expect(() => admission.assertFits(sized(64, 64), [file], { previews: 0 })).toThrow(/needs about/);
+    expect(() => admission.assertFits(sized(64, 64), { previews: 0 }, file.size)).toThrow(/needs about/);
+  });
+
+  it('refuses what a model that was loaded meanwhile cannot draw, and says which', () => {
+    const engine = new ScriptedEngine();
+    const admission = new Admission(engine as never, limits);
+    const request = sized(528, 256);
+    expect(() => admission.assertStillFits(request, { previews: 0 })).not.toThrow();
+    engine.become({ choice: { name: 'other', folder: '/models/other' }, model: { ...demoModel, sizeMultiple: 32 } });
+    expect(() => admission.assertStillFits(request, { previews: 0 })).toThrow(
+      expect.objectContaining({
+        code: 'UNSUPPORTED_BY_MODEL',
+        message: 'other, which was loaded while the request waited, draws sizes that are multiples of 32, not 528x256',
+      }),
+    );
+    engine.become({ model: { ...demoModel, minSteps: 9 } });
+    expect(() => admission.assertStillFits(request, { previews: 0 })).toThrow(/other, .*, needs 9 steps at least, not \d/);
+    engine.become({ model: { ...demoModel, memory: { ...memory, budget: 1 } } });
+    expect(() => admission.assertStillFits(request, { previews: 0 })).toThrow(
+      expect.objectContaining({ code: 'REQUEST_TOO_LARGE' }),
+    );
   });
 });

@@ -1,6 +1,5 @@
 import { configTokens, type LimitsConfig } from '@app/config';
 import { EngineClient, fits, largestThatFits, memoryNeeded, type RequestShape } from '@app/engine';
-import type { ImageFile } from '@app/image-processing';
 import { Inject, Injectable } from '@nestjs/common';
 import type { JobOrder, JobRequest } from './job.types.js';
 import { ServiceError } from './service.error.js';
@@ -15,12 +14,31 @@ export class Admission {
     @Inject(configTokens.limits) private readonly limits: Pick<LimitsConfig, 'minSide' | 'maxSide' | 'maxPixels'>,
   ) {}
 
-  /** @throws ServiceError REQUEST_TOO_LARGE, which names the largest size that fits */
-  assertFits({ generate }: JobRequest, files: readonly ImageFile[], { previews }: Pick<JobOrder, 'previews'>): void {
+  /**
+   * Once more before a run: another model may have been loaded since the request was accepted.
+   *
+   * @throws ServiceError UNSUPPORTED_BY_MODEL, and as assertFits
+   */
+  assertStillFits(request: JobRequest, order: Pick<JobOrder, 'previews'>, image?: RequestShape['image']): void {
+    const { model, choice } = this.engine.status();
+    if (!model) return;
+    const { width, height, numInferenceSteps } = request.generate;
+    const refuse = (why: string) => {
+      throw new ServiceError('UNSUPPORTED_BY_MODEL', `${choice.name}, which was loaded while the request waited, ${why}`);
+    };
+    const { sizeMultiple, minSteps } = model;
+    if (width % sizeMultiple !== 0 || height % sizeMultiple !== 0) {
+      refuse(`draws sizes that are multiples of ${sizeMultiple}, not ${width}x${height}`);
+    }
+    if (numInferenceSteps < minSteps) refuse(`needs ${minSteps} steps at least, not ${numInferenceSteps}`);
+    this.assertFits(request, order, image);
+  }
+
+  /** @throws ServiceError REQUEST_TOO_LARGE, which names the largest size that fits; `image`: size of the uploaded picture */
+  assertFits({ generate }: JobRequest, { previews }: Pick<JobOrder, 'previews'>, image?: RequestShape['image']): void {
     const { model } = this.engine.status();
     if (!model) return;
-    const [file] = files;
-    const shape: RequestShape = { ...generate, previews, image: file?.size };
+    const shape: RequestShape = { ...generate, previews, image };
     if (fits(shape, model.memory)) return;
     const { width, height, numImages } = generate;
     const largest = largestThatFits(shape, model.memory, { ...this.limits, sizeMultiple: model.sizeMultiple });

@@ -6,6 +6,8 @@ const inWords: Record<EngineStatus['state'], string> = {
   loading: 'the model is being loaded',
   ready: 'the engine was lost and is starting again',
   restarting: 'the engine is being restarted',
+  unloading: 'the model is being unloaded',
+  unloaded: 'no model is loaded',
   failed: 'the engine has failed',
   stopped: 'the engine is stopped',
 };

@@ -86,6 +86,7 @@ class World {
       async: form.includes('async'),
       idempotency: form.includes('keyed') ? { key, fingerprint: this.dice.pick(['a', 'a', 'a', 'b']) } : null,
       requestId: `request ${++this.count}`,
+      traceparent: null,
     });
     const client = new AbortController();
     this.clients.add(client);

@@ -4,6 +4,7 @@ import { Module } from '@nestjs/common';
 import { Admission } from './admission.js';
 import { InferenceService } from './inference.service.js';
 import { JobLedger } from './job-ledger.js';
+import { JobMetrics } from './job-metrics.js';
 import { JobRunner } from './job-runner.js';
 import { DurationEstimate } from './queue/duration-estimate.js';
 import { JOB_QUEUE } from './queue/job-queue.js';
@@ -12,17 +13,20 @@ import { ResultEncoder } from './result-encoder.js';
 import { FileJobStore } from './store/file.job-store.js';
 import { JOB_STORE } from './store/job-store.js';
 
-/** Needs EngineClient and SOFTWARE from around it. */
+/** Needs EngineClient, SOFTWARE and MetricsRegistry from around it. */
 @Module({
   imports: [ImageProcessingModule],
   providers: [
     {
       provide: JOB_STORE,
-      inject: [configTokens.jobs],
-      useFactory: ({ directory, maxBytes }: AppConfig['jobs']) => new FileJobStore({ directory, maxBytes }),
+      inject: [configTokens.jobs, JobMetrics],
+      useFactory: ({ directory, maxBytes }: AppConfig['jobs'], metrics: JobMetrics) =>
+        new FileJobStore({ directory, maxBytes, onSync: (ms) => metrics.synced(ms) }),
     },
+    JobMetrics,
     DurationEstimate,
     JobLedger,
+    Admission,
     JobRunner,
     {
       provide: JOB_QUEUE,
@@ -30,7 +34,6 @@ import { JOB_STORE } from './store/job-store.js';
       useFactory: (runner: JobRunner, limits: AppConfig['queue'], estimate: DurationEstimate) =>
         new MemoryJobQueue(runner, limits, estimate),
     },
-    Admission,
     ResultEncoder,
     InferenceService,
   ],

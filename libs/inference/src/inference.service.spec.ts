@@ -111,8 +111,13 @@ describe(InferenceService.name, () => {
     it('where a job stands', async () => {
       const running = await submitRunning();
       const waiting = await submit();
-      expect(await running.view()).toMatchObject({ record: { state: 'running', attempt: 1 }, position: null, expiresAt: null });
-      expect(await waiting.view()).toMatchObject({ record: { state: 'queued' }, position: 1, expiresAt: null });
+      expect(await running.view()).toMatchObject({
+        record: { state: 'running', attempt: 1 },
+        position: null,
+        expiresAt: null,
+        keptMs: null,
+      });
+      expect(await waiting.view()).toMatchObject({ record: { state: 'queued' }, position: 1, expiresAt: null, keptMs: null });
       server.runner.latest.finish();
       await answered(running);
       const ended = (await server.service.view(running.id))!;

@@ -59,11 +59,15 @@ export class InferenceService {
 
   /** @throws ServiceError ENGINE_UNAVAILABLE when a request sent now would not be taken */
   assertAvailable(): void {
-    if (this.draining) {
-      throw new ServiceError('ENGINE_UNAVAILABLE', 'the server is stopping', { retryAfterS: drainRetryAfterS });
-    }
+    this.assertNotDraining();
     const status = this.engine.status();
     if (status.state !== 'ready') throw engineUnavailable(status);
+  }
+
+  /** @throws ServiceError ENGINE_UNAVAILABLE when the server goes down */
+  assertNotDraining(): void {
+    if (!this.draining) return;
+    throw new ServiceError('ENGINE_UNAVAILABLE', 'the server is stopping', { retryAfterS: drainRetryAfterS });
   }
 
   /** A request with this Idempotency-Key may join a job that is there. */
@@ -90,9 +94,9 @@ export class InferenceService {
   async view(id: string): Promise<JobView | null> {
     const job = this.ledger.liveJob(id);
     // At one moment: a job that is told to wait has a place.
-    if (job && !job.hasEnded) return { record: job.toRecord(), ...this.queue.placeOf(job), expiresAt: null };
+    if (job && !job.hasEnded) return { record: job.toRecord(), ...this.queue.placeOf(job), expiresAt: null, keptMs: null };
     const record = await this.ledger.record(id);
-    return record && { record, position: null, etaMs: null, expiresAt: this.ledger.forgottenAt(record) };
+    return record && { record, position: null, etaMs: null, ...this.ledger.expiryOf(record) };
   }
 
   /** Ends a job that has not ended; resolves when it has, or after some seconds with the job as it stands. */
@@ -135,7 +139,12 @@ export class InferenceService {
   imageAs({ kind, result }: Outcome, index: number, output: OutputFormat): Promise<JobImage> {
     const image = result.images[index];
     if (!image) throw new Error(`there is no image ${index}`);
-    return this.encoder.encodeAnew(image, index, kind, result.parameters as UsedParameters, output);
+    return this.encoder.encodeAnew(
+      image,
+      index,
+      { kind, model: result.model, parameters: result.parameters as UsedParameters },
+      output,
+    );
   }
 
   /** Takes nothing new, lets the running job finish within `graceMs`; durable jobs are left to the next server. */
@@ -148,7 +157,7 @@ export class InferenceService {
 
   private async accept(request: JobRequest, files: readonly ImageFile[], order: JobOrder): Promise<string> {
     this.assertAvailable();
-    this.admission.assertFits(request, files, order);
+    this.admission.assertFits(request, order, files[0]?.size);
     const job = new Job(request, order);
     const place = this.queue.reserve(job);
     try {

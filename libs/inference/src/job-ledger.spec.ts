@@ -4,7 +4,7 @@ import { MemoryJobStore, type Disk } from '../../../test/fixtures/memory.job-sto
 import { jobResult, settled } from '../../../test/fixtures/scripted-runner.js';
 import { JobLedger } from './job-ledger.js';
 import type { Job } from './job.js';
-import type { JobOrder, JobResult } from './job.types.js';
+import type { JobOrder, JobRecord, JobResult } from './job.types.js';
 
 const ttlMs = 1000;
 const sweepMs = ttlMs;
@@ -243,9 +243,12 @@ describe(JobLedger.name, () => {
 
     it.each([-1e9, 1e9])('them no sooner and no later when the clock is set by %d ms', async (jump) => {
       const job = await addCompleted('picture');
+      const { finishedAt } = store.recordOf(job.id);
       jest.setSystemTime(Date.now() + jump);
       const other = await addCompleted('picture');
       await pass(ttlMs - 1);
+      const expiry = ledger.expiryOf((await ledger.record(job.id))!);
+      expect(expiry).toEqual({ expiresAt: finishedAt! + ttlMs, keptMs: 1 });
       expect(await ledger.record(job.id)).not.toBeNull();
       expect(await ledger.record(other.id)).not.toBeNull();
       await pass(2);
@@ -363,14 +366,55 @@ describe(JobLedger.name, () => {
       expect(ledger.keys.has(null, 'a key')).toBe(false);
     });
 
-    it('and keeps nothing for longer because the clock went back', async () => {
+    it('and keeps nothing for longer than its time because the clock went back, however often servers begin', async () => {
       const job = await addCompleted('picture');
       jest.setSystemTime(Date.now() - 1e9);
       ledger = newLedger();
       await ledger.open();
       expect(await ledger.record(job.id)).not.toBeNull();
-      await pass(ttlMs);
+      for (let i = 0; i < 2; i++) {
+        await pass(ttlMs / 2 - 1);
+        ledger = newLedger();
+        await ledger.open();
+        expect(await ledger.record(job.id)).not.toBeNull();
+      }
+      await pass(2);
       expect(await ledger.record(job.id)).toBeNull();
+    });
+
+    it('and brings times that lie ahead of the clock to the present, in their order', async () => {
+      const times = ({ createdAt, startedAt, finishedAt }: JobRecord) => [createdAt, startedAt, finishedAt];
+      const failed = await addJob();
+      await pass(10);
+      failed.moveTo('failed');
+      await ledger.settle(failed, null);
+      const before = store.recordOf(failed.id);
+      const job = await addCompleted('picture');
+      const now = before.finishedAt! - 5;
+      jest.setSystemTime(now);
+      ledger = newLedger();
+      await ledger.open();
+      expect(times(store.recordOf(failed.id))).toEqual([before.createdAt, null, now]);
+      expect(times(store.recordOf(job.id))).toEqual([now, now, now]);
+      expect((await ledger.image((await ledger.record(job.id))!, 0))?.bytes.toString()).toBe('picture');
+    });
+
+    it('and finds a job whose times cannot be stored anew all the same', async () => {
+      const job = await addCompleted('picture');
+      jest.setSystemTime(Date.now() - 1e9);
+      ledger = newLedger();
+      store.before = () => Promise.reject(new Error('ENOSPC'));
+      await ledger.open();
+      store.before = () => {};
+      expect(await ledger.record(job.id)).toMatchObject({ state: 'completed' });
+    });
+
+    it('and has forgotten by its stamp what ended long ago, as a clock says that was set forward', async () => {
+      const job = await addCompleted('picture');
+      jest.setSystemTime(Date.now() + ttlMs);
+      ledger = newLedger();
+      await ledger.open();
+      expect([disk.has(job.id), await ledger.record(job.id)]).toEqual([false, null]);
     });
 
     it('and forgets what ended first when there is too much', async () => {

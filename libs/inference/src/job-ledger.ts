@@ -6,6 +6,7 @@ import type { PreviewData } from './job-events.js';
 import { isEnd, Job } from './job.js';
 import type { JobEvent, JobImage, JobRecord, JobResult } from './job.types.js';
 import { JobShelf } from './job-shelf.js';
+import type { JobView } from './job-view.js';
 import { largestResult } from './result-size.js';
 import { JOB_STORE, type JobStore } from './store/job-store.js';
 
@@ -54,7 +55,7 @@ export class JobLedger implements OnModuleDestroy {
   async open(): Promise<Job[]> {
     const records = await this.store.open();
     const ended = records.filter(({ state }) => isEnd(state)).sort((a, b) => (a.finishedAt ?? 0) - (b.finishedAt ?? 0));
-    for (const record of ended) this.shelf.putBack(record);
+    for (const record of ended) await this.shelf.putBack(record);
     await this.sweep();
     const unfinished = records.filter(({ state }) => !isEnd(state)).sort((a, b) => a.createdAt - b.createdAt);
     return Promise.all(unfinished.map((record) => this.restore(record)));
@@ -120,8 +121,11 @@ export class JobLedger implements OnModuleDestroy {
     return bytes && { ...info, bytes };
   }
 
-  forgottenAt({ finishedAt }: JobRecord): number | null {
-    return finishedAt === null ? null : finishedAt + this.config.ttlMs;
+  expiryOf({ id, finishedAt }: JobRecord): Pick<JobView, 'expiresAt' | 'keptMs'> {
+    if (finishedAt === null) return { expiresAt: null, keptMs: null };
+    const { ttlMs } = this.config;
+    // Of an end that is not stored yet the time has not begun.
+    return { expiresAt: finishedAt + ttlMs, keptMs: this.live.has(id) ? ttlMs : this.shelf.keptMs(id) };
   }
 
   readInputs({ id, request }: Job): Promise<ImageFile[]> {

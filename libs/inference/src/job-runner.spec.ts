@@ -1,6 +1,6 @@
 import { EngineError, HostLostError } from '@app/engine';
 import { ImageDecoder, ImageEncoder } from '@app/image-processing';
-import { createLogger, createNestLogger, withContext } from '@app/observability';
+import { createLogger, createNestLogger, MetricsRegistry, withContext } from '@app/observability';
 import { Logger } from '@nestjs/common';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,9 @@ import { newJob, jobRequest } from '../../../test/fixtures/job-request.js';
 import { MemoryJobStore } from '../../../test/fixtures/memory.job-store.js';
 import { jobResult, settled } from '../../../test/fixtures/scripted-runner.js';
 import { plainResult, ScriptedEngine } from '../../../test/fixtures/scripted-engine.js';
+import { Admission } from './admission.js';
 import { JobLedger } from './job-ledger.js';
+import { JobMetrics } from './job-metrics.js';
 import { JobRunner } from './job-runner.js';
 import type { Job } from './job.js';
 import type { JobImage, JobOrder, JobRequest } from './job.types.js';
@@ -38,9 +40,21 @@ describe(JobRunner.name, () => {
     ledger = new JobLedger(store, { ttlMs: 60_000, maxBytes: Infinity });
     estimate = new DurationEstimate();
     const decoder = new ImageDecoder({ maxInputPixels: 10_000, decodeTimeoutMs: 10_000 });
-    const encoder = new ResultEncoder(new ImageEncoder(), decoder, { name: 'demo' }, software);
+    const encoder = new ResultEncoder(new ImageEncoder(), decoder, software);
+    const admission = new Admission(engine as never, { minSide: 32, maxSide: 4096, maxPixels: 4194304 });
     // The engine is used through its public methods alone, which the script has.
-    runner = new JobRunner(engine as never, decoder, encoder, ledger, estimate, { residency: 'resident' });
+    runner = new JobRunner(
+      engine as never,
+      decoder,
+      encoder,
+      ledger,
+      estimate,
+      admission,
+      new JobMetrics(new MetricsRegistry()),
+      {
+        residency: 'resident',
+      },
+    );
   });
 
   /** Accepted, and about to run. */
@@ -266,7 +280,7 @@ describe(JobRunner.name, () => {
     let records: PassThrough;
     beforeEach(() => {
       records = new PassThrough();
-      Logger.overrideLogger(createNestLogger(createLogger({ level: 'info', format: 'json' }, records)));
+      Logger.overrideLogger(createNestLogger(createLogger({ level: 'info', format: 'json', prompts: false }, records)));
     });
     afterEach(() => void Logger.overrideLogger(false));
 
@@ -304,7 +318,10 @@ describe(JobRunner.name, () => {
       store.before = () => Promise.reject(new Error('ENOSPC'));
       job.moveTo('completed');
       await withContext({ requestId: 'of another' }, () => runner.settle(job, jobResult()));
-      expect(await logged()).toMatchObject([{ level: 'error', requestId: 'mine', jobId: job.id }]);
+      expect(await logged()).toMatchObject([
+        { level: 'info', message: 'job completed', requestId: 'mine', jobId: job.id, prompt: '[hidden]' },
+        { level: 'error', requestId: 'mine', jobId: job.id },
+      ]);
     });
 
     it('is nothing of what a client is told, or has asked for', async () => {

@@ -9,17 +9,20 @@ import {
   type Progress,
 } from '@app/engine';
 import { ImageDecoder, type Pixels } from '@app/image-processing';
-import { withContext, type RequestContext } from '@app/observability';
+import { traced, traceIdOf, withContext, type RequestContext } from '@app/observability';
 import { Inject, Injectable, Logger } from '@nestjs/common';
+import { Admission } from './admission.js';
 import { engineUnavailable, whenEngineReady } from './engine-readiness.js';
 import { toJobError } from './job-error.js';
 import { JobLedger } from './job-ledger.js';
+import { JobMetrics } from './job-metrics.js';
 import { maxAttempts, type Job } from './job.js';
+import { StageSpans, tracedRun, tracedStore } from './job-tracing.js';
 import type { JobImage, JobResult } from './job.types.js';
-import { usedParameters, type UsedParameters } from './parameters.js';
+import { usedParameters } from './parameters.js';
 import { DurationEstimate } from './queue/duration-estimate.js';
 import type { Runner } from './queue/job-queue.js';
-import { ResultEncoder } from './result-encoder.js';
+import { ResultEncoder, type Origin } from './result-encoder.js';
 
 /** One job from its stored input files to its stored result: decode → engine → encode. */
 @Injectable()
@@ -32,6 +35,8 @@ export class JobRunner implements Runner {
     private readonly encoder: ResultEncoder,
     private readonly ledger: JobLedger,
     private readonly estimate: DurationEstimate,
+    private readonly admission: Admission,
+    private readonly metrics: JobMetrics,
     @Inject(configTokens.model) private readonly model: Pick<ModelConfig, 'residency'>,
   ) {}
 
@@ -44,11 +49,14 @@ export class JobRunner implements Runner {
   }
 
   run(job: Job, signal: AbortSignal): Promise<JobResult> {
-    return withContext(contextOf(job), () => this.drawOrTell(job, signal));
+    return withContext(contextOf(job), () => tracedRun(job, () => this.drawOrTell(job, signal)));
   }
 
   settle(job: Job, result: JobResult | null): Promise<void> {
-    return withContext(contextOf(job), () => this.ledger.settle(job, result));
+    return withContext(contextOf(job), () => {
+      if (job.hasEnded) this.tellEnd(job, result);
+      return tracedStore(job, () => this.ledger.settle(job, result));
+    });
   }
 
   private async drawOrTell(job: Job, signal: AbortSignal): Promise<JobResult> {
@@ -59,6 +67,17 @@ export class JobRunner implements Runner {
       if (!signal.aborted) this.tellLog(job, error);
       throw error;
     }
+  }
+
+  /** One record a job; of an asynchronous one there is no other. */
+  private tellEnd(job: Job, result: JobResult | null): void {
+    this.metrics.ended(job, result);
+    const { kind, generate } = job.request;
+    const { prompt, width, height, numInferenceSteps: steps, numImages: images, seed } = generate;
+    const timings = result?.timings ?? { queueMs: job.queueMs, totalMs: job.ageMs };
+    const rounded = Object.fromEntries(Object.entries(timings).map(([name, ms]) => [name, Math.round(ms * 10) / 10]));
+    const error = job.error ? { code: job.error.code } : {};
+    this.logger.log({ message: `job ${job.state}`, kind, prompt, width, height, steps, images, seed, ...error, ...rounded });
   }
 
   private tellLog({ id, attempt }: Job, error: unknown): void {
@@ -74,18 +93,20 @@ export class JobRunner implements Runner {
     await this.ledger.noteRun(job);
     const { request } = job;
     const image = await this.startPicture(job);
+    this.admission.assertStillFits(request, job.order, image ?? undefined);
     const wanted = { ...request.generate, previews: job.order.previews };
-    const result = await this.generate(job, image ? { ...wanted, image } : wanted, signal);
+    const result = await traced('engine.generate', {}, () => this.generate(job, image ? { ...wanted, image } : wanted, signal));
     const parameters = usedParameters(request, result, this.model.residency);
-    const images = await this.encode(job, result, parameters);
+    const { name: model } = this.engine.status().choice;
+    const images = await traced('image.encode', {}, () => this.encode(job, result, { kind: request.kind, model, parameters }));
     const { encodeMs, denoiseMs, decodeMs } = result.timings;
     const timings = { queueMs: job.queueMs, encodeMs, denoiseMs, decodeMs, totalMs: job.ageMs };
-    return { images, parameters, warnings: result.warnings, timings };
+    return { model, images, parameters, warnings: result.warnings, timings };
   }
 
   private async startPicture(job: Job): Promise<Pixels | null> {
     const [file] = await this.ledger.readInputs(job);
-    return file ? this.decoder.decode(file) : null;
+    return file ? traced('image.decode', {}, () => this.decoder.decode(file)) : null;
   }
 
   private async generate(job: Job, request: GenerateRequest, signal: AbortSignal): Promise<GenerateResult> {
@@ -93,11 +114,18 @@ export class JobRunner implements Runner {
     await whenEngineReady(this.engine, { signal, patient: job.isDurable });
     // One after the other, and before the end: a preview is stored before it is told, and ids rise.
     let told = Promise.resolve();
-    const onProgress = (progress: Progress) => void (told = told.then(() => this.tellProgress(job, progress)));
+    const spans = new StageSpans();
+    const onProgress = (progress: Progress) => {
+      spans.told(progress);
+      told = told.then(() => this.tellProgress(job, progress));
+    };
     const onPreview = (preview: Preview) => void (told = told.then(() => this.tellPreview(job, preview)));
     try {
-      return await this.engine.generate(job.id, request, { signal, onProgress, onPreview });
+      const result = await this.engine.generate(job.id, request, { signal, onProgress, onPreview });
+      spans.completed(result.timings);
+      return result;
     } catch (error) {
+      spans.failed();
       if (error instanceof HostLostError) throw error;
       if (error instanceof EngineError && error.code === 'ENGINE_UNAVAILABLE')
         throw engineUnavailable(this.engine.status(), error);
@@ -108,6 +136,7 @@ export class JobRunner implements Runner {
   }
 
   private tellProgress(job: Job, progress: Progress): void {
+    this.metrics.progressed(job.progress, progress);
     job.progress = progress;
     job.events.progress({ attempt: job.attempt, ...progress, eta_ms: this.estimate.remainingMs(job) });
   }
@@ -125,17 +154,18 @@ export class JobRunner implements Runner {
     }
   }
 
-  private encode(job: Job, result: GenerateResult, parameters: UsedParameters): Promise<JobImage[]> {
-    const { kind, generate } = job.request;
+  private encode(job: Job, result: GenerateResult, origin: Origin): Promise<JobImage[]> {
+    const { generate } = job.request;
     const encodeOne = async (index: number): Promise<JobImage> => {
       const raw = result.images[index];
       if (!raw) throw new Error(`the engine gave ${result.images.length} images, asked for ${generate.numImages}`);
-      return this.encoder.encode(raw, index, kind, parameters);
+      return this.encoder.encode(raw, index, origin);
     };
     return Promise.all(Array.from({ length: generate.numImages }, (_, index) => encodeOne(index)));
   }
 }
 
-function contextOf({ id, order: { requestId, owner } }: Job): RequestContext {
-  return { jobId: id, requestId, ...(owner === null ? {} : { apiKey: owner }) };
+function contextOf({ id, order: { requestId, owner, traceparent } }: Job): RequestContext {
+  const traceId = traceIdOf(traceparent);
+  return { jobId: id, requestId, ...(owner === null ? {} : { apiKey: owner }), ...(traceId === undefined ? {} : { traceId }) };
 }

@@ -30,11 +30,17 @@ export class JobShelf {
     this.keep(record, this.config.ttlMs);
   }
 
-  /** One that ended before this server began. */
-  putBack(record: JobRecord): void {
-    const { ttlMs } = this.config;
-    // A clock that went back while no server ran must not keep a job for longer than its time.
-    this.keep(record, Math.min(ttlMs, Math.max(0, (record.finishedAt ?? 0) + ttlMs - Date.now())));
+  /** One that ended before this server began: between two servers there is only the wall clock, and what it says goes. */
+  async putBack(record: JobRecord): Promise<void> {
+    const ageMs = Date.now() - (record.finishedAt ?? 0);
+    this.keep(record, Math.max(0, this.config.ttlMs - Math.max(0, ageMs)));
+    if (ageMs < 0) await this.bringToPresent(record);
+  }
+
+  /** How long it is still kept; 0 when it is not. */
+  keptMs(id: string): number {
+    const ended = this.find(id);
+    return ended ? ended.forgetAt - performance.now() : 0;
   }
 
   has(id: string): boolean {
@@ -70,6 +76,18 @@ export class JobShelf {
     const isCompleted = state === 'completed';
     this.jobs.set(id, { id, isCompleted, order, forgetAt: performance.now() + leftMs });
     if (isCompleted) this.keys.add(id, order);
+  }
+
+  /** The clock was set back: without this every further start would take the job for one that has just ended, until the clock is there again. */
+  private async bringToPresent(record: JobRecord): Promise<void> {
+    const now = Date.now();
+    const { createdAt, startedAt } = record;
+    const times = { createdAt: Math.min(createdAt, now), startedAt: startedAt && Math.min(startedAt, now), finishedAt: now };
+    try {
+      await this.store.save({ ...record, ...times }, { durable: false });
+    } catch (error) {
+      this.logger.error(`the times of job ${record.id}, which lie ahead of the clock, cannot be stored anew: ${String(error)}`);
+    }
   }
 
   private find(id: string): Ended | null {

@@ -7,8 +7,10 @@ export interface JobView {
   position: number | null;
   /** Until it has ended, likely; null when it has, or when nothing is known yet. */
   etaMs: number | null;
-  /** Milliseconds since the epoch: the job is forgotten then. Null before its end. */
+  /** Milliseconds since the epoch: the job is forgotten then, unless the wall clock is set meanwhile. Null before its end. */
   expiresAt: number | null;
+  /** How long it is still kept, measured. Null before its end. */
+  keptMs: number | null;
 }
 
 /** A job that has completed, with its pictures. */

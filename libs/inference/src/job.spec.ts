@@ -71,6 +71,30 @@ describe('Job', () => {
     date.mockRestore();
   });
 
+  it.each([-86_400_000, 86_400_000])('never begins before it was made nor ends before it began: clock set by %i ms', (jumpMs) => {
+    const clock = jest.spyOn(Date, 'now').mockReturnValue(5_000_000_000);
+    const stamps = ({ createdAt, startedAt, finishedAt }: Job) => [createdAt, startedAt, finishedAt];
+    const waiting = newJob();
+    const running = newJob();
+    running.moveTo('running');
+    const run = newJob({}, { async: true });
+    run.moveTo('running');
+    clock.mockReturnValue(5_000_000_000 + jumpMs);
+    const now = Math.max(5_000_000_000, 5_000_000_000 + jumpMs);
+    running.moveTo('completed');
+    expect(stamps(running)).toEqual([5_000_000_000, 5_000_000_000, now]);
+    run.moveTo('queued');
+    run.moveTo('running');
+    run.moveTo('failed');
+    expect(stamps(run)).toEqual([5_000_000_000, now, now]);
+    const next = Job.restored(JSON.parse(JSON.stringify(waiting.toRecord())) as JobRecord, []);
+    next.moveTo('running');
+    expect(stamps(next)).toEqual([5_000_000_000, now, null]);
+    waiting.moveTo('cancelled');
+    expect(stamps(waiting)).toEqual([5_000_000_000, null, now]);
+    clock.mockRestore();
+  });
+
   it('waits again in the next server, as the same job, with the runs that it has had', () => {
     const job = newJob({}, { async: true, previews: 1 });
     job.events.queued({ position: 1, eta_ms: null });

@@ -94,12 +94,12 @@ export class Job {
     this.currentState = state;
     if (state === 'running') {
       this.attempt += 1;
-      this.startedAt = Date.now();
+      this.startedAt = this.stamp();
       this.waitedMs = this.ageMs;
     }
     this.progress = null;
     if (isEnd(state)) {
-      this.finishedAt = Date.now();
+      this.finishedAt = this.stamp();
       this.events.end(state);
     }
   }
@@ -132,6 +132,11 @@ export class Job {
       format: 1,
       ...{ id, state, createdAt, startedAt, finishedAt, attempt, request, order, token, progress, events, outcome, error },
     };
+  }
+
+  /** Now. The wall clock may be set back while a job waits or runs; its times never go back all the same: it would end before it began. */
+  private stamp(): number {
+    return Math.max(this.startedAt ?? this.createdAt, Date.now());
   }
 }
 

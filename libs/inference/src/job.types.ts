@@ -36,6 +36,8 @@ export interface JobOrder {
   previews: number;
   /** Of the request that brought it. */
   requestId: string;
+  /** The span of that request, as W3C Trace Context spells it; null: it belongs to no trace. */
+  traceparent: string | null;
 }
 
 export interface JobImageInfo {
@@ -67,6 +69,8 @@ export interface JobTimings {
 
 /** What is told of a result beside its files. */
 export interface JobOutcome {
+  /** Name of the model that drew it. */
+  model: string;
   images: readonly JobImageInfo[];
   /** Every field as it was used, by its name in the API. */
   parameters: Readonly<Record<string, unknown>>;

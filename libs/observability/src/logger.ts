@@ -2,7 +2,7 @@ import type { AppConfig } from '@app/config';
 import type { LoggerService } from '@nestjs/common';
 import { WinstonModule } from 'nest-winston';
 import { addColors, config, createLogger as createWinstonLogger, format, transports, type Logform, type Logger } from 'winston';
-import { toLogField, toLogFields } from './log-fields.js';
+import { LogFields } from './log-fields.js';
 import { currentContext } from './request-context.js';
 
 /** Nest's levels beside our four: `fatal` is always written, `verbose` only with `debug`. */
@@ -11,16 +11,17 @@ addColors({ ...config.npm.colors, fatal: 'red' });
 
 /** Records of the whole process: JSON lines, or coloured text for people. `output` is stdout outside tests. */
 export function createLogger(logging: AppConfig['logging'], output: NodeJS.WritableStream = process.stdout): Logger {
-  return createWinstonLogger({
+  const logger: Logger = createWinstonLogger({
     levels,
     level: logging.level,
     format: format.combine(
-      ...(logging.level === 'debug' ? [] : [withoutChatter()]),
-      gatherFields(),
+      withoutChatter(() => logger.level)(),
+      gatherFields(new LogFields(logging))(),
       logging.format === 'json' ? jsonLine : prettyLine,
     ),
     transports: [new transports.Stream({ stream: output })],
   });
+  return logger;
 }
 
 /** The same logger as Nest's: every `new Logger(X.name)` of the application writes through it. */
@@ -30,15 +31,19 @@ export function createNestLogger(logger: Logger): LoggerService {
 
 /** Nest tells each module and route of a start: news only to who looks for it. */
 const chatty: readonly unknown[] = ['InstanceLoader', 'RoutesResolver', 'RouterExplorer', 'NestFactory'];
-const withoutChatter = format((info) => (info.level === 'info' && chatty.includes(info['context']) ? false : info));
+function withoutChatter(level: () => string) {
+  return format((info) => (level() !== 'debug' && info.level === 'info' && chatty.includes(info['context']) ? false : info));
+}
 
 /** Adds time and context, and makes every field plain data. */
-const gatherFields = format((info) => {
-  const { level, message, stack, ...rest } = info;
-  const fields = toLogFields({ ...currentContext(), ...rest, stack: stackText(stack) });
-  const plain = { timestamp: new Date().toISOString(), level, message: text(toLogField(message)), ...fields };
-  return Object.assign(plain, symbolFields(info));
-});
+function gatherFields(fieldsOf: LogFields) {
+  return format((info) => {
+    const { level, message, stack, ...rest } = info;
+    const fields = fieldsOf.of({ ...currentContext(), ...rest, stack: stackText(stack) });
+    const plain = { timestamp: new Date().toISOString(), level, message: text(fieldsOf.field(message)), ...fields };
+    return Object.assign(plain, symbolFields(info));
+  });
+}
 
 // nest-winston hands stacks over as [stack] or [undefined].
 function stackText(stack: unknown): unknown {

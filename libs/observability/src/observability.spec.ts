@@ -59,7 +59,7 @@ describe('over HTTP', () => {
   let app: NestExpressApplication;
 
   beforeAll(async () => {
-    const logger = createLogger({ level: 'info', format: 'json' }, log.output);
+    const logger = createLogger({ level: 'info', format: 'json', prompts: false }, log.output);
     const module = await Test.createTestingModule({ imports: [EchoModule] }).compile();
     app = module.createNestApplication<NestExpressApplication>({ logger: createNestLogger(logger) });
     app.use(requestId, accessLog(logger));
@@ -146,7 +146,7 @@ describe('over HTTP', () => {
 describe(createLogger.name, () => {
   it('leaves out what is below its level, and nothing that is fatal', () => {
     const log = capture();
-    const nest = createNestLogger(createLogger({ level: 'error', format: 'json' }, log.output));
+    const nest = createNestLogger(createLogger({ level: 'error', format: 'json', prompts: false }, log.output));
     nest.warn('w');
     nest.log('i');
     nest.error('e', 'the stack', 'Here');
@@ -160,7 +160,7 @@ describe(createLogger.name, () => {
   it('tells what Nest says of its start only at debug', () => {
     const [atInfo, atDebug] = (['info', 'debug'] as const).map((level) => {
       const log = capture();
-      const nest = createNestLogger(createLogger({ level, format: 'json' }, log.output));
+      const nest = createNestLogger(createLogger({ level, format: 'json', prompts: false }, log.output));
       nest.log('mapped', 'RouterExplorer');
       nest.error('broken', undefined, 'InstanceLoader');
       return log.lines().map((line) => line['message']);
@@ -171,14 +171,14 @@ describe(createLogger.name, () => {
 
   it('begins a line with time, level and message', () => {
     const log = capture();
-    createLogger({ level: 'info', format: 'json' }, log.output).info('m', { a: 1n, context: 'C' });
+    createLogger({ level: 'info', format: 'json', prompts: false }, log.output).info('m', { a: 1n, context: 'C' });
     expect(log.text()).toMatch(/^\{"timestamp":"[^"]+","level":"info","message":"m","a":"1","context":"C"\}\n$/);
   });
 
   it('writes an error with its code and its cause', () => {
     const log = capture();
     const error = Object.assign(new Error('outer', { cause: new Error('inner') }), { code: 'OUT_OF_MEMORY' });
-    createLogger({ level: 'info', format: 'json' }, log.output).warn('failed', { error });
+    createLogger({ level: 'info', format: 'json', prompts: false }, log.output).warn('failed', { error });
     expect(log.lines()).toEqual([
       expect.objectContaining({
         message: 'failed',
@@ -197,13 +197,13 @@ describe(createLogger.name, () => {
     const log = capture();
     const loop: Record<string, unknown> = { name: 'loop' };
     loop['self'] = loop;
-    createLogger({ level: 'info', format: 'json' }, log.output).info('circle', { loop });
+    createLogger({ level: 'info', format: 'json', prompts: false }, log.output).info('circle', { loop });
     expect(log.lines()).toHaveLength(1);
   });
 
   it('writes one readable line for people', () => {
     const log = capture();
-    createLogger({ level: 'debug', format: 'pretty' }, log.output).debug('loaded', {
+    createLogger({ level: 'debug', format: 'pretty', prompts: false }, log.output).debug('loaded', {
       context: 'Engine',
       seconds: 2,
       device: 'cpu',

@@ -6,6 +6,11 @@ export interface RequestContext {
   /** Name of the API key that let the request in. */
   apiKey?: string;
   jobId?: string;
+  /** Of the trace that the work belongs to. */
+  traceId?: string;
+  /** Of the job that a request waited for: what it waited, and what the engine took. */
+  queueMs?: number;
+  engineMs?: number;
 }
 
 const storage = new AsyncLocalStorage<RequestContext>();

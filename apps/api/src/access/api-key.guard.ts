@@ -1,4 +1,4 @@
-import { configTokens, type AppConfig } from '@app/config';
+import { configTokens, type AppConfig, type ServerConfig } from '@app/config';
 import { ServiceError } from '@app/inference';
 import { extendContext } from '@app/observability';
 import { Inject, Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
@@ -6,7 +6,8 @@ import type { Request } from 'express';
 import { setKeyName } from './key-name.js';
 import { KeyRing } from './key-ring.js';
 import { sentToken } from './job-token.js';
-import { isJobPath, neededScope } from './needed-scope.js';
+import { isLoopback } from './loopback.js';
+import { isAdminPath, isJobPath, neededScope } from './needed-scope.js';
 import { sentKey } from './sent-key.js';
 
 /** Stands before every route of a controller, and before its body is read. Without configured keys everybody is let in. */
@@ -14,7 +15,10 @@ import { sentKey } from './sent-key.js';
 export class ApiKeyGuard implements CanActivate {
   private readonly ring: KeyRing | null;
 
-  constructor(@Inject(configTokens.auth) { keys }: AppConfig['auth']) {
+  constructor(
+    @Inject(configTokens.auth) { keys }: AppConfig['auth'],
+    @Inject(configTokens.server) private readonly server: Pick<ServerConfig, 'host'>,
+  ) {
     this.ring = keys && new KeyRing(keys);
   }
 
@@ -22,6 +26,9 @@ export class ApiKeyGuard implements CanActivate {
     const request = context.switchToHttp().getRequest<Request>();
     const { path } = request.route as { path: string };
     const scope = neededScope(path);
+    if (!this.ring && isAdminPath(path) && !isLoopback(this.server.host)) {
+      throw new ServiceError('FORBIDDEN', 'a server that other machines reach has /admin only with auth.keys');
+    }
     if (!this.ring || scope === null) return true;
 
     const secret = sentKey(request);

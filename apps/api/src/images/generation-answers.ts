@@ -1,7 +1,7 @@
-import { configTokens, type ModelConfig } from '@app/config';
 import type { OutputFormat } from '@app/image-processing';
-import { InferenceService, type SubmittedJob } from '@app/inference';
-import { Inject, Injectable, type StreamableFile } from '@nestjs/common';
+import { InferenceService, type Outcome, type SubmittedJob } from '@app/inference';
+import { extendContext } from '@app/observability';
+import { Injectable, type StreamableFile } from '@nestjs/common';
 import type { Response } from 'express';
 import { JobLinks } from '../jobs/job-links.js';
 import { jobResponse, type JobResponse } from '../jobs/job.response.js';
@@ -18,7 +18,6 @@ export class GenerationAnswers {
   constructor(
     private readonly inference: InferenceService,
     private readonly links: JobLinks,
-    @Inject(configTokens.model) private readonly model: Pick<ModelConfig, 'name'>,
   ) {}
 
   /** The job itself, however far it is. */
@@ -32,14 +31,21 @@ export class GenerationAnswers {
   /** Its pictures, when they are there. @throws what the job ended with */
   async drawn(job: SubmittedJob, { form, ...output }: Wanted, gone: AbortSignal, response: Response): Promise<StreamableFile> {
     response.setHeader(jobIdHeader, job.id);
+    extendContext({ jobId: job.id });
     const outcome = await job.outcome(gone);
     const [image] = outcome.result.images;
     if (!image) throw new Error('a job completed without an image');
+    tellAccessLog(outcome);
     // Drawn for another call, maybe, whose seed was chosen then.
     response.setHeader('X-Seed', String(image.seed));
     const { warnings } = outcome.result;
     if (warnings.length > 0) response.setHeader('X-Warnings', warnings.map(({ code }) => code).join(', '));
-    if (form === 'json') return jsonAnswer(outcome, this.model.name);
+    if (form === 'json') return jsonAnswer(outcome);
     return bytesAnswer(image.format === output.format ? image : await this.inference.imageAs(outcome, 0, output));
   }
+}
+
+function tellAccessLog({ result }: Outcome): void {
+  const { queueMs, encodeMs, denoiseMs, decodeMs } = result.timings;
+  extendContext({ queueMs: Math.round(queueMs), engineMs: Math.round(encodeMs + denoiseMs + decodeMs) });
 }

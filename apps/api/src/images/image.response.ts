@@ -80,8 +80,8 @@ export function bytesAnswer({ bytes, format }: Pick<JobImage, 'bytes' | 'format'
  * An ImageResponse as a stream: base64 needs no escaping, so the files are put between the rest in pieces. JSON.stringify
  * of 20 MB would hold up the event loop, and every other request, for a good part of a second.
  */
-export function jsonAnswer(outcome: Outcome, model: string): StreamableFile {
-  const pieces = jsonPieces(outcome, model);
+export function jsonAnswer(outcome: Outcome): StreamableFile {
+  const pieces = jsonPieces(outcome);
   const length = pieces.reduce(
     (sum, piece) => sum + (typeof piece === 'string' ? Buffer.byteLength(piece) : base64Length(piece)),
     0,
@@ -90,9 +90,9 @@ export function jsonAnswer(outcome: Outcome, model: string): StreamableFile {
 }
 
 /** Text as it is, files as bytes that are still to be encoded. */
-function jsonPieces({ id, createdAt, result }: Outcome, model: string): (string | Buffer)[] {
+function jsonPieces({ id, createdAt, result }: Outcome): (string | Buffer)[] {
   const { images, parameters, warnings, timings } = result;
-  const head = JSON.stringify({ id, created: Math.floor(createdAt / 1000), model });
+  const head = JSON.stringify({ id, created: Math.floor(createdAt / 1000), model: result.model });
   const tail = JSON.stringify({ parameters, warnings, timings: timingsOf(timings) });
   const files = images.flatMap(({ bytes, seed, width, height, format }, index) => [
     `${index === 0 ? '' : ','}{"b64_json":"`,

@@ -1,7 +1,7 @@
 import { configTokens, type QueueConfig } from '@app/config';
 import type { ImageFile } from '@app/image-processing';
 import { InferenceService, type JobOrder, type JobRequest, type SubmittedJob } from '@app/inference';
-import { currentRequestId } from '@app/observability';
+import { currentRequestId, currentTraceparent } from '@app/observability';
 import { Controller, Header, HttpCode, Inject, Post, Res, UseGuards, UseInterceptors, type StreamableFile } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
@@ -113,6 +113,7 @@ export class ImagesController {
       timeoutMs: dto.timeout_ms ?? this.queue.timeoutMs,
       previews: dto.previews ?? 0,
       requestId: currentRequestId() ?? '',
+      traceparent: currentTraceparent(),
     };
   }
 }

@@ -42,6 +42,7 @@ describe('Prefer: respond-async', () => {
       timeoutMs: 5000,
       previews: 2,
       requestId: 'mine',
+      traceparent: null,
     });
     // Nobody waits on the connection.
     expect(only().waiting).toEqual([]);

@@ -1,4 +1,4 @@
-import { configTokens, type LimitsConfig, type ModelConfig } from '@app/config';
+import { configTokens, type LimitsConfig } from '@app/config';
 import { EngineClient } from '@app/engine';
 import { engineUnavailable, SOFTWARE, type Software } from '@app/inference';
 import { Controller, Get, Inject } from '@nestjs/common';
@@ -12,7 +12,6 @@ import { InfoResponse } from './info.response.js';
 export class InfoController {
   constructor(
     private readonly engine: EngineClient,
-    @Inject(configTokens.model) private readonly config: Pick<ModelConfig, 'name'>,
     @Inject(configTokens.limits) private readonly limits: LimitsConfig,
     @Inject(SOFTWARE) private readonly software: Software,
   ) {}
@@ -28,7 +27,7 @@ export class InfoController {
     const { device, defaults, dtype, parameters, sha256, sizeMultiple, minSteps } = model;
     return {
       ...this.software,
-      model: { id: this.config.name, class: model.class, dtype, parameters, sha256 },
+      model: { id: status.choice.name, class: model.class, dtype, parameters, sha256 },
       device: { type: device.type, name: device.name, threads: device.threads },
       runtime: { node: process.versions.node, libtorch: model.libtorch, cuda: model.cuda },
       routes: [...generationRoutes],

@@ -128,6 +128,6 @@ function imageIndex(k: string, { record }: JobView): number | null {
   return Number(k) < record.request.generate.numImages ? Number(k) : null;
 }
 
-function secondsLeft({ expiresAt }: JobView): number {
-  return Math.max(0, Math.floor(((expiresAt ?? 0) - Date.now()) / 1000));
+function secondsLeft({ keptMs }: JobView): number {
+  return Math.floor((keptMs ?? 0) / 1000);
 }

@@ -160,11 +160,9 @@ describe('/jobs/:id/images/:k', () => {
     expect(headers).toMatchObject({
       'content-type': 'image/webp',
       'content-length': '4',
+      'cache-control': 'private, max-age=3600, immutable',
       'cross-origin-resource-policy': 'same-origin',
     });
-    const seconds = /^private, max-age=(\d+), immutable$/.exec(headers['cache-control'] ?? '')?.[1];
-    expect(Number(seconds)).toBeGreaterThan(3500);
-    expect(Number(seconds)).toBeLessThanOrEqual(3600);
   });
 
   it('answers HEAD with the size and without the bytes', async () => {

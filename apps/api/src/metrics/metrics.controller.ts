@@ -1,20 +1,27 @@
-import { Controller, Get, Res } from '@nestjs/common';
+import { MetricsRegistry, type MetricsFormat } from '@app/observability';
+import { Controller, Get, Req, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import type { Response } from 'express';
+import type { Request, Response } from 'express';
 import { ApiErrors } from '../errors/error.response.js';
-import { ServiceMetrics } from './service.metrics.js';
+
+const openMetrics = 'application/openmetrics-text; version=1.0.0';
 
 @ApiTags('metrics')
 @Controller('metrics')
 export class MetricsController {
-  constructor(private readonly metrics: ServiceMetrics) {}
+  constructor(private readonly metrics: MetricsRegistry) {}
 
   @Get()
-  @ApiOperation({ summary: 'Counters for Prometheus', operationId: 'getMetrics' })
-  @ApiOkResponse({ content: { 'text/plain': { schema: { type: 'string' } } } })
+  @ApiOperation({ summary: 'Counters, levels and histograms for Prometheus', operationId: 'getMetrics' })
+  @ApiOkResponse({
+    content: { 'text/plain': { schema: { type: 'string' } }, 'application/openmetrics-text': { schema: { type: 'string' } } },
+  })
   @ApiErrors('UNAUTHENTICATED', 'FORBIDDEN', 'METHOD_NOT_ALLOWED')
-  async read(@Res({ passthrough: true }) response: Response): Promise<string> {
-    response.setHeader('Content-Type', this.metrics.contentType);
-    return this.metrics.text();
+  async read(@Req() request: Request, @Res({ passthrough: true }) response: Response): Promise<string> {
+    const wanted = request.accepts('text/plain; version=0.0.4', openMetrics);
+    const format: MetricsFormat = wanted === openMetrics ? 'openMetrics' : 'text';
+    response.setHeader('Content-Type', this.metrics.contentType(format));
+    response.setHeader('Vary', 'Accept');
+    return this.metrics.text(format);
   }
 }

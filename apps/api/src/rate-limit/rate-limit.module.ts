@@ -1,5 +1,6 @@
 import { configTokens, type AppConfig, type RateLimitConfig } from '@app/config';
 import { ThrottlerModule, type ThrottlerModuleOptions } from '@nestjs/throttler';
+import { MemoryThrottlerStorage } from './memory.throttler-storage.js';
 import { RedisThrottlerStorage } from './redis.throttler-storage.js';
 
 /** A sliding window: what was refused does not count, so that a client which waits as told is let in again. */
@@ -8,6 +9,9 @@ export const RateLimitModule = ThrottlerModule.forRootAsync({
   useFactory: (limits: RateLimitConfig, { url }: AppConfig['redis']): ThrottlerModuleOptions => ({
     throttlers: [{ limit: limits.limit, ttl: limits.windowMs, blockDuration: 0 }],
     skipIf: () => !limits.enabled,
-    ...(limits.enabled && limits.storage === 'redis' && url !== null ? { storage: new RedisThrottlerStorage(url) } : {}),
+    storage:
+      limits.enabled && limits.storage === 'redis' && url !== null
+        ? new RedisThrottlerStorage(url)
+        : new MemoryThrottlerStorage(),
   }),
 });

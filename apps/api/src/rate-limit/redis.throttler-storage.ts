@@ -1,23 +1,32 @@
 import { Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { ThrottlerStorage } from '@nestjs/throttler';
 import { Redis } from 'ioredis';
+import type { StorageRecord } from './storage-record.js';
 
 const keyPrefix = 'qwen-image-server:rate-limit:';
 const commandTimeoutMs = 500;
 const connectTimeoutMs = 2000;
 const longestRetryMs = 2000;
 
-/** ThrottlerStorage's own record type is also a value; this is its shape. */
-type StorageRecord = Awaited<ReturnType<ThrottlerStorage['increment']>>;
-
 /**
  * KEYS[1]: times (ms, by Redis' clock: servers need not agree on theirs) of the requests in the window, oldest first.
  * ARGV: window in ms, limit. Gives their number, whether this one is refused, and when (ms) the oldest leaves.
+ * Redis knows no clock but the wall clock of its machine. Where that was set back, the newest request lies ahead: it is taken to be of this
+ * moment, and the others as long before it as they were. Where it was set forward, Redis itself drops the key: windows begin anew.
  */
 const hit = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local window, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+local newest = tonumber(redis.call('LINDEX', KEYS[1], -1) or now)
+if newest > now then
+  local times = redis.call('LRANGE', KEYS[1], 0, -1)
+  redis.call('DEL', KEYS[1])
+  for _, time in ipairs(times) do
+    redis.call('RPUSH', KEYS[1], string.format('%d', time - (newest - now)))
+  end
+  redis.call('PEXPIRE', KEYS[1], window)
+end
 local oldest = redis.call('LINDEX', KEYS[1], 0)
 while oldest and tonumber(oldest) <= now - window do
   redis.call('LPOP', KEYS[1])

@@ -1,7 +1,10 @@
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { loadTokenizer } from '../prompt/tokenizer.js';
+import { readGenerationDefaults } from './generation-defaults.js';
 import { checkModelFile, invalidModel, readModelJson } from './json-file.js';
+import { checkWeightFile, weightFilesOf } from './weight-files.js';
 
 const servedClasses = ['QwenImagePipeline'];
 const maxIndexBytes = 1024 * 1024;
@@ -41,4 +44,26 @@ export async function readModelClass(folder: string): Promise<string> {
     }
   }
   return found;
+}
+
+export interface CheckedFolder {
+  class: string;
+  weightFiles: number;
+  weightBytes: number;
+}
+
+/**
+ * All that can be said of a model folder without loading it: its parts are there, its files are whole, and its settings can be read.
+ *
+ * @throws EngineError INVALID_MODEL naming the file.
+ */
+export async function checkModelFolder(folder: string): Promise<CheckedFolder> {
+  const pipelineClass = await readModelClass(folder);
+  await readGenerationDefaults(folder);
+  for (const name of configFiles) await readModelJson(join(folder, name), maxIndexBytes);
+  await loadTokenizer(join(folder, 'tokenizer'));
+  const files = (await Promise.all(weightFiles.map((name) => weightFilesOf(join(folder, name))))).flat();
+  let weightBytes = 0;
+  for (const file of files) weightBytes += await checkWeightFile(file);
+  return { class: pipelineClass, weightFiles: files.length, weightBytes };
 }

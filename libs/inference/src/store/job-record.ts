@@ -80,9 +80,11 @@ const order = shape({
   timeoutMs: number,
   previews: whole,
   requestId: string,
+  traceparent: nullOr(string),
 } satisfies Fields<JobOrder>);
 
 const outcome = shape({
+  model: string,
   images: arrayOf(
     shape({ seed: whole, width: whole, height: whole, format: string, bytes: whole } satisfies Fields<JobImageInfo>),
   ),

@@ -1,0 +1,50 @@
+import type { LogLevel } from '@app/config';
+import { LogLevelSwitch } from '@app/observability';
+import { Body, Controller, Get, Logger, Put, UseInterceptors } from '@nestjs/common';
+import { ApiBody, ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
+import { ApiErrors } from '../errors/error.response.js';
+import { JsonBodyInterceptor } from '../images/json-body.interceptor.js';
+import { readAdminBody } from './admin-body.js';
+
+const levels: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
+
+class LogLevelBody {
+  @ApiProperty({ enum: levels, example: 'debug', description: 'least severe records that are written' })
+  level: LogLevel;
+}
+
+@ApiTags('admin')
+@ApiErrors('UNAUTHENTICATED', 'FORBIDDEN', 'METHOD_NOT_ALLOWED')
+@Controller('admin/log-level')
+export class LogLevelController {
+  private readonly logger = new Logger(LogLevelController.name);
+
+  constructor(private readonly log: LogLevelSwitch) {}
+
+  @Get()
+  @ApiOperation({ summary: 'The level of the log', operationId: 'getLogLevel' })
+  @ApiOkResponse({ type: LogLevelBody })
+  read(): LogLevelBody {
+    return { level: this.log.level };
+  }
+
+  @Put()
+  @UseInterceptors(JsonBodyInterceptor)
+  @ApiOperation({
+    summary: 'Change the level of the log',
+    description: 'Until the server ends: the next one begins with `logging.level`.',
+    operationId: 'putLogLevel',
+  })
+  @ApiBody({ type: LogLevelBody })
+  @ApiOkResponse({ type: LogLevelBody })
+  @ApiErrors('INVALID_ARGUMENT', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE')
+  change(@Body() body: unknown): LogLevelBody {
+    const fault = (value: unknown) => (levels.some((level) => level === value) ? null : `must be ${levels.join(' | ')}`);
+    const { level } = readAdminBody(body, { level: { fault, required: true } });
+    const before = this.log.level;
+    this.log.level = level as LogLevel;
+    // Above the levels: whoever reads the log sees why it changes.
+    this.logger.warn(`the level of the log was ${before} and is ${this.log.level}`);
+    return this.read();
+  }
+}

@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto';
+import request from 'supertest';
+import { faultsOf, startJobsApi, type JobsApi } from '../../../../test/fixtures/test-api.js';
+
+const hashOf = (key: string) => createHash('sha256').update(key).digest('hex');
+
+describe('/admin/log-level', () => {
+  let api: JobsApi;
+  afterEach(() => api.app.close());
+  const server = () => request(api.app.getHttpServer());
+
+  it('tells and changes which records are written', async () => {
+    api = await startJobsApi();
+    expect((await server().get('/admin/log-level').expect(200)).body).toEqual({ level: 'info' });
+    await server().get('/health/live').set('x-request-id', 'told');
+    expect((await server().put('/admin/log-level').send({ level: 'error' }).expect(200)).body).toEqual({ level: 'error' });
+    await server().get('/health/live').set('x-request-id', 'untold');
+    expect((await server().get('/admin/log-level').expect(200)).body).toEqual({ level: 'error' });
+    await server().put('/admin/log-level').send({ level: 'info' }).expect(200);
+    await server().get('/health/live').set('x-request-id', 'told-again');
+    expect(api.log()).toMatch(/told/);
+    expect(api.log()).toContain('the level of the log was error and is info');
+    expect(api.log()).toContain('"told-again"');
+    expect(api.log()).not.toContain('"untold"');
+  });
+
+  it.each<[unknown, Record<string, string>]>([
+    [{}, { level: 'is required' }],
+    [{ level: 'trace' }, { level: 'must be error | warn | info | debug, got "trace"' }],
+    [{ level: 1 }, { level: 'must be error | warn | info | debug, got 1' }],
+    [{ level: 'info', lvl: 1 }, { lvl: 'is not a field of this route: level' }],
+    [[], { body: 'must be a JSON object with level' }],
+    ['info', { body: 'must be a JSON object with level' }],
+  ])('refuses %j', async (body, faults) => {
+    api = await startJobsApi();
+    const answer = await server().put('/admin/log-level').type('json').send(JSON.stringify(body));
+    expect(faultsOf(answer)).toEqual(faults);
+    expect((await server().get('/admin/log-level')).body).toEqual({ level: 'info' });
+  });
+
+  it('refuses a body that is none', async () => {
+    api = await startJobsApi();
+    expect((await server().put('/admin/log-level')).status).toBe(400);
+    expect((await server().put('/admin/log-level').type('json').send('{')).status).toBe(400);
+    expect((await server().post('/admin/log-level')).status).toBe(405);
+  });
+
+  it('needs the scope admin, and with keys no less on loopback', async () => {
+    const keys = [
+      { name: 'user', sha256: hashOf('user') },
+      { name: 'boss', sha256: hashOf('boss'), scopes: ['admin'] },
+    ];
+    api = await startJobsApi(`auth.keys=${JSON.stringify(keys)}`);
+    await server().get('/admin/log-level').expect(401);
+    await server().get('/admin/log-level').set('x-api-key', 'user').expect(403);
+    await server().get('/admin/log-level').set('x-api-key', 'boss').expect(200);
+  });
+
+  it('is closed without keys on a server that other machines reach', async () => {
+    api = await startJobsApi('server.host=0.0.0.0');
+    const { body } = await server().get('/admin/log-level').expect(403);
+    expect(body).toMatchObject({ error: { code: 'FORBIDDEN', message: expect.stringContaining('auth.keys') } });
+    await server().get('/health').expect(200);
+  });
+});

@@ -1,0 +1,80 @@
+import { open, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { checkModelFile, invalidModel, isJsonObject, readModelJson } from './json-file.js';
+
+const maxIndexBytes = 64 * 1024 * 1024;
+/** What the format allows. */
+const maxHeaderBytes = 100_000_000;
+const lengthBytes = 8;
+
+/**
+ * Files of a component's weights: the one file, or those that its index names.
+ *
+ * @throws EngineError INVALID_MODEL naming the file.
+ */
+export async function weightFilesOf(path: string): Promise<string[]> {
+  const index = `${path}.index.json`;
+  if (!existsSync(index)) return [path];
+  const map = (await readModelJson(index, maxIndexBytes))['weight_map'];
+  if (!isJsonObject(map)) throw invalidModel(index, 'weight_map must be an object');
+  const names = new Set(Object.values(map));
+  return [...names].map((name) => {
+    if (typeof name !== 'string' || basename(name) !== name) throw invalidModel(index, `${JSON.stringify(name)} is no file name`);
+    return join(path, '..', name);
+  });
+}
+
+/**
+ * Looks at the head of a safetensors file: the tensors must fill the rest of it, so that one that was cut short is found
+ * without reading it.
+ *
+ * @returns bytes of the file
+ * @throws EngineError INVALID_MODEL naming the file.
+ */
+export async function checkWeightFile(path: string): Promise<number> {
+  await checkModelFile(path);
+  const { size } = await stat(path);
+  const end = lengthBytes + (await dataBytesBehindHeader(path, size));
+  if (end !== size) throw invalidModel(path, `${size} bytes, its header tells of ${end}: it was not copied whole`);
+  return size;
+}
+
+/** Bytes of header and tensors. */
+async function dataBytesBehindHeader(path: string, size: number): Promise<number> {
+  const file = await open(path);
+  try {
+    const length = Buffer.alloc(lengthBytes);
+    if (size < lengthBytes || (await file.read(length, 0, lengthBytes, 0)).bytesRead < lengthBytes) {
+      throw invalidModel(path, `${size} bytes: too short for a safetensors file`);
+    }
+    const headerBytes = Number(length.readBigUInt64LE());
+    if (headerBytes > Math.min(maxHeaderBytes, size - lengthBytes)) {
+      throw invalidModel(path, `a header of ${headerBytes} bytes in a file of ${size}: no safetensors file, or cut short`);
+    }
+    const header = Buffer.alloc(headerBytes);
+    await file.read(header, 0, headerBytes, lengthBytes);
+    return headerBytes + lastOffset(path, header);
+  } finally {
+    await file.close();
+  }
+}
+
+function lastOffset(path: string, header: Buffer): number {
+  let tensors: unknown;
+  try {
+    tensors = JSON.parse(header.toString('utf8'));
+  } catch {
+    throw invalidModel(path, 'its header is not JSON');
+  }
+  if (!isJsonObject(tensors)) throw invalidModel(path, 'its header is not an object');
+  let last = 0;
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (name === '__metadata__') continue;
+    const offsets = isJsonObject(tensor) ? tensor['data_offsets'] : null;
+    const end: unknown = Array.isArray(offsets) ? offsets[1] : null;
+    if (!Number.isSafeInteger(end) || Number(end) < 0) throw invalidModel(path, `${name} has no data_offsets`);
+    last = Math.max(last, Number(end));
+  }
+  return last;
+}
