@@ -26,11 +26,11 @@ export async function serve(config: AppConfig): Promise<void> {
   const logger = createLogger(config.logging);
   const flushSpans = await startTracing(config.tracing, software);
   const nestLogger = createNestLogger(logger);
-  const app = await NestFactory.create<NestExpressApplication>(ApiModule.forRoot({ config, software, hostPath, logger }), {
-    logger: nestLogger,
-    bodyParser: false,
-    abortOnError: false,
-  });
+  const app = await NestFactory.create<NestExpressApplication>(
+    ApiModule.forRoot({ config, software, hostPath, logger }),
+    new HttpAdapter(),
+    { logger: nestLogger, bodyParser: false, abortOnError: false },
+  );
   configureApp(app, logger, config, software);
 
   const engine = app.get(EngineClient);
