@@ -162,7 +162,12 @@ describe(ApiModule.name, () => {
     const headers = (status: number) => Object.keys(responses[status]?.headers ?? {}).sort();
     expect(headers(400)).toEqual(['X-Request-Id', 'x-should-retry']);
     expect(headers(405)).toEqual(['Allow', 'X-Request-Id', 'x-should-retry']);
-    expect(headers(429)).toEqual(['Retry-After', 'X-Request-Id']);
+    expect(headers(401)).toEqual(['WWW-Authenticate', 'X-Request-Id', 'x-should-retry']);
+    expect(headers(429)).toEqual([
+      ...['Limit', 'Remaining', 'Reset'].map((name) => `RateLimit-${name}`),
+      'Retry-After',
+      'X-Request-Id',
+    ]);
     expect(headers(503)).toEqual(['Retry-After', 'X-Request-Id', 'x-should-retry']);
   });
 

@@ -27,7 +27,7 @@ export class LogLevelController {
     description: 'Records that are less severe are not written.',
     operationId: 'getLogLevel',
   })
-  @ApiOkResponse({ type: LogLevelBody })
+  @ApiOkResponse({ type: LogLevelBody, description: 'the level' })
   read(): LogLevelBody {
     return { level: this.log.level };
   }
@@ -40,7 +40,7 @@ export class LogLevelController {
     operationId: 'putLogLevel',
   })
   @ApiBody({ type: LogLevelBody, examples: { debug: { summary: 'everything', value: { level: 'debug' } } } })
-  @ApiOkResponse({ type: LogLevelBody })
+  @ApiOkResponse({ type: LogLevelBody, description: 'the level as it is now' })
   @ApiErrors('INVALID_ARGUMENT', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE')
   change(@Body() body: unknown): LogLevelBody {
     const fault = (value: unknown) => (levels.some((level) => level === value) ? null : `must be ${levels.join(' | ')}`);

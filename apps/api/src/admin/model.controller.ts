@@ -15,6 +15,7 @@ class LoadBody {
   @ApiProperty({
     type: String,
     required: false,
+    minLength: 1,
     maxLength: maxNameLength,
     example: 'demo',
     description: 'a folder in model.root; when it is left out, the model that is loaded, or was last',
@@ -51,7 +52,7 @@ export class ModelController {
     required: false,
     examples: { again: { summary: 'the model that is loaded, or was last', value: {} }, named: { value: { model: 'demo' } } },
   })
-  @ApiAcceptedResponse({ type: ModelHealth })
+  @ApiAcceptedResponse({ type: ModelHealth, description: 'it has begun' })
   async load(@Body() body: unknown, @Req() request: Request): Promise<ModelHealth> {
     const { model = null } = readAdminBody(sentBody(body, request), { model: { fault: nameFault, required: false } });
     const choice = await this.root.find(model as string | null);
@@ -65,7 +66,7 @@ export class ModelController {
     description: 'The running job ends first; then the memory is given back. Jobs that wait go on waiting for the next load.',
     operationId: 'unloadModel',
   })
-  @ApiAcceptedResponse({ type: ModelHealth })
+  @ApiAcceptedResponse({ type: ModelHealth, description: 'it has begun' })
   unload(@Body() body: unknown, @Req() request: Request): ModelHealth {
     readAdminBody(sentBody(body, request), {});
     return this.change('unload', '', () => this.engine.unload());

@@ -176,8 +176,11 @@ export function addAnswerExamples(document: OpenAPIObject): void {
   for (const { operation } of operationsOf(document)) {
     for (const [status, example] of Object.entries(examples[operation.operationId ?? ''] ?? {})) {
       const response = operation.responses[status];
-      const content = response && 'content' in response ? response.content : undefined;
-      for (const [type, media] of Object.entries(content ?? {})) if (!type.startsWith('image/')) media.example = example;
+      if (!response || !('content' in response)) continue;
+      // Operations of one controller share what is said of them all: each gets an answer of its own.
+      const content = { ...response.content };
+      for (const [type, media] of Object.entries(content)) if (!type.startsWith('image/')) content[type] = { ...media, example };
+      operation.responses[status] = { ...response, content };
     }
   }
 }

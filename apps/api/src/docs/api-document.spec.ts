@@ -116,6 +116,24 @@ describe('the OpenAPI document', () => {
     expect(count).toBeGreaterThan(100);
   });
 
+  it('shows of each operation its own answers', () => {
+    const shown = (name: string) => {
+      const { operation } = operations.find((named) => named.operation.operationId === name)!;
+      return (operation.responses['200'] as { content: Content }).content['application/json']!.example;
+    };
+    expect(shown('textToImage')).not.toHaveProperty('parameters.strength');
+    expect(shown('imageToImage')).toHaveProperty('parameters.strength', 0.6);
+    expect(shown('getJob')).toHaveProperty('status', 'completed');
+    expect(shown('cancelJob')).toHaveProperty('status', 'cancelled');
+  });
+
+  it('lets no body have fields that its route refuses', () => {
+    const bodies = JSON.stringify(operations.map(({ operation }) => operation.requestBody ?? {}));
+    const names = [...bodies.matchAll(/schemas\/(\w+)"/g)].map(([, name = '']) => name);
+    expect(names.sort()).toEqual(['ImageToImageDto', 'LoadBody', 'LogLevelBody', 'TextToImageDto']);
+    for (const name of names) expect(document.components?.schemas?.[name]).toHaveProperty('additionalProperties', false);
+  });
+
   it('says which scope a key needs, and 401 where it is needed only', () => {
     for (const { path, method, operation } of operations) {
       const scope = neededScope(path.replace('{', ':').replace('}', ''));

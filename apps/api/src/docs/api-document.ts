@@ -8,6 +8,7 @@ import { TextToImageDto } from '../images/text-to-image.dto.js';
 import { addAnswerExamples } from './answer-examples.js';
 import { describeCommonErrors } from './common-errors.js';
 import { describeKeys } from './keys.js';
+import { operationsOf } from './operations.js';
 
 const requestClasses = [TextToImageDto, ImageToImageDto] as const;
 type RequestClass = (typeof requestClasses)[number];
@@ -33,17 +34,25 @@ export function apiDocument(app: Application, { name, version }: Software, withK
   const document = SwaggerModule.createDocument(app, builder.build());
   Object.assign(document.info, { license: { name: 'Apache License 2.0', identifier: 'Apache-2.0' } });
   // Operations of routes that are switched off are not there, and neither are their tags.
-  const used = new Set(Object.values(document.paths).flatMap((item) => Object.values(item as object).flatMap(tagsOf)));
+  const used = new Set(operationsOf(document).flatMap(({ operation }) => operation.tags ?? []));
   document.tags = (document.tags ?? []).filter((tag) => used.has(tag.name));
-  for (const schema of requestSchemas(document).values()) schema.additionalProperties = false;
+  refuseUnknownFields(document);
   describeCommonErrors(document);
   addAnswerExamples(document);
   describeKeys(document, withKeys);
   return document;
 }
 
-function tagsOf(operation: { tags?: string[] }): string[] {
-  return operation.tags ?? [];
+/** Of every body that can be sent: no route takes fields that it does not know. */
+function refuseUnknownFields(document: OpenAPIObject): void {
+  for (const { operation } of operationsOf(document)) {
+    const body = operation.requestBody;
+    for (const { schema } of Object.values(body && 'content' in body ? body.content : {})) {
+      const name = schema && '$ref' in schema ? (schema.$ref.split('/').at(-1) ?? '') : '';
+      const sent = document.components?.schemas?.[name];
+      if (sent && !('$ref' in sent)) sent.additionalProperties = false;
+    }
+  }
 }
 
 /** The document with the bounds that the validators use; before the first model is loaded there are none. */

@@ -77,6 +77,12 @@ function exampleOf(code: ErrorCode): JobError {
   return { code, message, param: faults[0]?.field ?? null, faults, retryAfterS: null };
 }
 
+const rateLimitHeaders = {
+  'RateLimit-Limit': header('requests that are taken in a window'),
+  'RateLimit-Remaining': header('0'),
+  'RateLimit-Reset': header('seconds until the next one is taken'),
+};
+
 function headersOf(status: number, codes: readonly ErrorCode[]): Record<string, HeaderDescription> {
   const retryAfter = codes.includes('NOT_READY') || [429, 503].includes(status);
   return {
@@ -85,6 +91,8 @@ function headersOf(status: number, codes: readonly ErrorCode[]): Record<string, 
       ? { 'x-should-retry': header('"false": the same request would fail again') }
       : {}),
     ...(retryAfter ? { 'Retry-After': header('seconds until another try is worth it') } : {}),
+    ...(status === 401 ? { 'WWW-Authenticate': header('Bearer') } : {}),
+    ...(codes.includes('RATE_LIMITED') ? rateLimitHeaders : {}),
     ...(status === 405 ? { Allow: header('the methods that the route has') } : {}),
   };
 }

@@ -22,7 +22,7 @@ export class InfoController {
     description: 'The model, the device that it is on, the routes that it has, and what a request may ask for.',
     operationId: 'getInfo',
   })
-  @ApiOkResponse({ type: InfoResponse })
+  @ApiOkResponse({ type: InfoResponse, description: 'what is served' })
   @ApiErrors('UNAUTHENTICATED', 'FORBIDDEN', 'METHOD_NOT_ALLOWED', 'ENGINE_UNAVAILABLE')
   info(): InfoResponse {
     const status = this.engine.status();

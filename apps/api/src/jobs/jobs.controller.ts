@@ -40,7 +40,7 @@ export class JobsController {
     operationId: 'getJob',
   })
   @ApiParam(idParam)
-  @ApiOkResponse({ type: JobResponse })
+  @ApiOkResponse({ type: JobResponse, description: 'the job' })
   async read(@Param('id') id: string, @Req() request: Request): Promise<JobResponse> {
     return jobResponse(await this.access.read(request, id), this.links);
   }
@@ -53,7 +53,7 @@ export class JobsController {
     operationId: 'cancelJob',
   })
   @ApiParam(idParam)
-  @ApiOkResponse({ type: JobResponse })
+  @ApiOkResponse({ type: JobResponse, description: 'the job as it is now' })
   async cancel(@Param('id') id: string, @Req() request: Request): Promise<JobResponse> {
     await this.access.own(request, id);
     const view = await this.inference.cancel(id);
@@ -76,7 +76,7 @@ export class JobsController {
     description: 'id of the last event that was received: only newer ones are sent',
     schema: { type: 'integer', minimum: 0 },
   })
-  @ApiOkResponse({ content: { 'text/event-stream': { schema: { type: 'string' } } } })
+  @ApiOkResponse({ description: 'the events', content: { 'text/event-stream': { schema: { type: 'string' } } } })
   @ApiNoContentResponse({ description: 'the last event was received already: there is no need to connect again' })
   async events(@Param('id') id: string, @Req() request: Request, @Res() response: Response): Promise<void> {
     const view = await this.access.read(request, id);
@@ -102,7 +102,10 @@ export class JobsController {
   })
   @ApiParam(idParam)
   @ApiParam({ name: 'k', schema: { type: 'integer', minimum: 0 }, description: 'index of the image' })
-  @ApiOkResponse({ content: Object.fromEntries(Object.values(mediaTypes).map((type) => [type, bytesSchema])) })
+  @ApiOkResponse({
+    description: 'the file',
+    content: Object.fromEntries(Object.values(mediaTypes).map((type) => [type, bytesSchema])),
+  })
   @ApiErrors('NOT_READY')
   async image(
     @Param('id') id: string,

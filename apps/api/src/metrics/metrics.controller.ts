@@ -18,6 +18,7 @@ export class MetricsController {
     operationId: 'getMetrics',
   })
   @ApiOkResponse({
+    description: 'the metrics',
     content: { 'text/plain': { schema: { type: 'string' } }, 'application/openmetrics-text': { schema: { type: 'string' } } },
   })
   @ApiErrors('UNAUTHENTICATED', 'FORBIDDEN', 'METHOD_NOT_ALLOWED')

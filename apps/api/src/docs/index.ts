@@ -1,0 +1,3 @@
+/** What `npm run docs` needs of the api. */
+export { apiGuide } from './api-guide.js';
+export { offlineDocument } from './offline-document.js';
