@@ -1,7 +1,8 @@
-import { rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { errorAnswers } from '../../apps/api/src/errors/error-answers.js';
-import { EngineError, type EngineErrorCode } from '../../libs/engine/src/engine.error.js';
+import { EngineError } from '../../libs/engine/src/engine.error.js';
 import { errorRows, errorTypeOf } from '../fuzz/contract.js';
 import { startTestApi } from '../fixtures/test-api.js';
 import { sentBy, withKeys } from './api-keys.js';
@@ -9,11 +10,12 @@ import { Client, small } from './client.js';
 import { Jobs } from './jobs.js';
 import { newPoisonedModel } from './poisoned-model.js';
 import { refusals, refusingSettings } from './refusals.js';
-import { newJobsFolder, Server } from './server.js';
+import { eventually, newJobsFolder, projectRoot, Server } from './server.js';
 import { answeredCodes, expectError, ofJob } from './whole-error.js';
 
 /* Every row of the contract's table of errors is made by a request, and its whole answer held against the contract. */
 
+const demo = join(projectRoot, 'models/demo');
 /** Runs until it is stopped, as far as a test is concerned. */
 const endless = { ...small, width: 256, height: 256, num_inference_steps: 200 };
 
@@ -172,17 +174,60 @@ describe('a server whose engine dies, and that is stopped at last, answers', () 
   });
 });
 
-/* What neither this model nor this machine makes: as if the engine had said so. */
-describe('an engine that cannot do it is answered for by', () => {
-  const ofEngine: [code: EngineErrorCode, said: string][] = [
-    ['UNSUPPORTED_BY_MODEL', 'the model has no such part'],
-    ['OUT_OF_MEMORY', 'the memory does not hold this request just now'],
-  ];
-  it.each(ofEngine)('%s', async (code, message) => {
+describe('a server whose model is changed answers', () => {
+  const root = mkdtempSync(join(tmpdir(), 'qwen-models-'));
+  let server: Server;
+  let client: Client;
+  beforeAll(async () => {
+    cpSync(demo, join(root, 'lenient'), { recursive: true });
+    const scheduler = join(root, 'lenient/scheduler/scheduler_config.json');
+    // Without it one step is enough.
+    const config = { ...(JSON.parse(readFileSync(scheduler, 'utf8')) as object), shift_terminal: undefined };
+    writeFileSync(scheduler, JSON.stringify(config));
+    symlinkSync(demo, join(root, 'demo'));
+    server = await Server.ready('--model', join(root, 'lenient'), '--set', `model.root=${root}`);
+    client = new Client(server);
+  });
+  afterAll(async () => {
+    expect(await server.stop()).toMatchObject({ code: 0 });
+    rmSync(root, { recursive: true });
+  });
+
+  async function change(path: string, body: object): Promise<void> {
+    const headers = { 'content-type': 'application/json' };
+    const answer = await fetch(`${server.url}/admin/model/${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+    expect(answer.status).toBe(202);
+  }
+
+  it('UNSUPPORTED_BY_MODEL to who waited for what the next model cannot do', async () => {
+    const running = client.postJson({ ...endless, num_inference_steps: 10 });
+    await client.queueIs({ running: 1, pending: 0 });
+    const waiting = client.postJson({ ...small, num_inference_steps: 1 });
+    await client.queueIs({ running: 1, pending: 1 });
+    await change('load', { model: 'demo' });
+    const message = 'demo, which was loaded while the request waited, needs 2 steps at least, not 1';
+    await expectError(await waiting, 'UNSUPPORTED_BY_MODEL', { message, headers: ofJob });
+    expect((await running).status).toBe(200);
+  });
+
+  it('ENGINE_UNAVAILABLE while there is none', async () => {
+    await change('unload', {});
+    await eventually('it is unloaded', async () => {
+      const { model } = (await (await client.get('/health')).json()) as { model: { state: string } };
+      return model.state === 'unloaded';
+    });
+    await expectError(await client.postJson(small), 'ENGINE_UNAVAILABLE', { message: 'no model is loaded' });
+  });
+});
+
+/* Not of this machine, whose memory is large enough: as if the engine had said so. */
+describe('an engine that is out of memory', () => {
+  it('is told of by OUT_OF_MEMORY', async () => {
     const { app, engine } = await startTestApi('rateLimit.enabled=false');
-    engine.answer = () => Promise.reject(new EngineError(code, message));
+    const message = 'the memory does not hold this request just now';
+    engine.answer = () => Promise.reject(new EngineError('OUT_OF_MEMORY', message));
     const client = new Client({ url: await app.getUrl() });
-    await expectError(await client.postJson(small), code, { message, headers: ofJob });
+    await expectError(await client.postJson(small), 'OUT_OF_MEMORY', { message, headers: ofJob });
     await app.close();
   });
 });
