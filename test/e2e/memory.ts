@@ -4,6 +4,11 @@ export function residentBytes(pid: number): number {
   return statusBytes(pid, 'VmRSS');
 }
 
+/** Without what is mapped from files, which comes and goes with the system's cache. */
+export function anonymousBytes(pid: number): number {
+  return statusBytes(pid, 'RssAnon');
+}
+
 export function addressSpaceBytes(pid: number): number {
   return statusBytes(pid, 'VmSize');
 }
