@@ -20,6 +20,8 @@ export class SwaggerPage {
   /** What the console has complained of: errors of scripts, refusals of the Content-Security-Policy, answers of 400 and more. */
   readonly complaints: { text: string; url: string }[] = [];
 
+  private unfolded: Locator | null = null;
+
   private constructor(
     private readonly browser: Browser,
     private readonly page: Page,
@@ -47,7 +49,10 @@ export class SwaggerPage {
 
   /** Unfolds it, "Try it out", fills in what is asked for, "Execute". */
   async execute(id: string, fill: (operation: Locator) => Promise<unknown> = () => Promise.resolve()): Promise<Shown> {
+    // A page with many answers unfolded is slow to draw.
+    await this.unfolded?.locator('.opblock-summary-control').click();
     const operation = this.page.locator(`[id="operations-${id}"]`);
+    this.unfolded = operation;
     await operation.locator('.opblock-summary-control').click();
     await operation.locator('.try-out__btn').click();
     await fill(operation);

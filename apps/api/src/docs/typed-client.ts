@@ -8,8 +8,8 @@ const { data, error } = await client.POST('/text-to-image', {
   body: { prompt: 'a red circle on a blue background', seed: 1, width: 64, height: 64, num_inference_steps: 4 },
 });
 if (error) throw new Error(\`\${error.error.code}: \${error.error.message}\`);
-// A job is the answer to Prefer: respond-async, which was not sent.
-if (!('model' in data)) throw new Error('a job came');
+// Others ask for bytes, by Accept, or for a job, by Prefer.
+if (typeof data === 'string' || !('model' in data)) throw new Error('no images came');
 for (const [index, image] of data.images.entries()) {
   writeFileSync(\`picture-\${index}.\${image.format}\`, Buffer.from(image.b64_json, 'base64'));
 }`;
