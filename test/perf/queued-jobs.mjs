@@ -4,11 +4,13 @@ import { request } from '../bench/served.mjs';
 import { ms, printTable, quantile } from './measure.mjs';
 
 const smallPicture = { prompt: 'a red circle', seed: 1, width: 64, height: 64, num_inference_steps: 4 };
-/** Holds the engine while the line is filled. */
-const longPicture = { prompt: 'a red circle', seed: 1, width: 512, height: 512, num_inference_steps: 200 };
+/** Holds the engine while the line is filled: it is cancelled, and never ends by itself. */
+const longPicture = { prompt: 'a red circle', seed: 1, width: 1024, height: 1024, num_inference_steps: 200 };
 
 /** Another client than the rest: the next turn is its own, however many wait. */
 const holdersAddress = '127.0.0.2';
+/** No deadline is near, however long the line. */
+const weekMs = 7 * 86_400_000;
 const jobsARound = 10;
 const askersAtOnce = 8;
 
@@ -17,7 +19,8 @@ export async function measureQueuedJobs(startServer, { depths, rounds }) {
   const results = {};
   for (const depth of depths) {
     const room = depth + 2 * jobsARound;
-    const settings = ['--set', `queue.maxPending=${room}`, '--set', `queue.maxPendingPerClient=${room}`];
+    const allowed = [`queue.maxPending=${room}`, `queue.maxPendingPerClient=${room}`, `queue.timeoutMs=${weekMs}`];
+    const settings = allowed.flatMap((setting) => ['--set', setting]);
     results[depth] = await startServer(settings, ({ port }) => measureAt(port, depth, rounds));
   }
   const rows = depths.flatMap((depth) => [
