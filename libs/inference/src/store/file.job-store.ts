@@ -12,6 +12,7 @@ import { encodeEvent, encodeRecord, maxJsonBytes, parseEvent, parseRecord } from
 import type { JobStore, StoreOptions } from './job-store.js';
 import { prepareDirectory } from './jobs-directory.js';
 import { checkFreeSpace, checkLimit, refusalOf, StorageRefusal } from './storage-limit.js';
+import { StoreUsage } from './store-usage.js';
 import { StoredJobs } from './stored-jobs.js';
 
 export interface FileJobStoreOptions {
@@ -25,6 +26,7 @@ export interface FileJobStoreOptions {
 /** One folder a job. Every change is a rename, so that a killed server leaves the state before it or the state after it. */
 export class FileJobStore implements JobStore {
   private readonly jobs = new Map<string, JobFolder>();
+  private readonly usage = new StoreUsage();
   private readonly onSync: (ms: number) => void;
   private lock: FolderLock | null = null;
   private opening: Promise<JobRecord[]> | null = null;
@@ -71,7 +73,7 @@ export class FileJobStore implements JobStore {
     try {
       await this.admit(id, files, durable, reserveBytes);
     } catch (error) {
-      this.jobs.delete(id);
+      this.forget(id);
       throw this.refuse(error);
     }
   }
@@ -145,14 +147,12 @@ export class FileJobStore implements JobStore {
     const job = this.jobs.get(jobId);
     await job?.inTurn(async () => {
       await this.erase(job);
-      this.jobs.delete(jobId);
+      this.forget(jobId);
     });
   }
 
   usedBytes(): number {
-    let sum = 0;
-    for (const job of this.jobs.values()) sum += job.bytes + job.reservedBytes;
-    return sum;
+    return this.usage.total;
   }
 
   bytesOf(jobId: string): number {
@@ -164,7 +164,7 @@ export class FileJobStore implements JobStore {
     this.lock = FolderLock.take(this.path);
     const found = await new StoredJobs(this.path, this.logger).read();
     for (const { record, path, sizes, reservedBytes } of found) {
-      const job = new JobFolder(path, this.onSync, sizes);
+      const job = new JobFolder(path, this.onSync, this.usage, sizes);
       job.reservedBytes = reservedBytes;
       this.jobs.set(record.id, job);
     }
@@ -181,13 +181,13 @@ export class FileJobStore implements JobStore {
 
   /** @throws StorageRefusal, or what the disk says */
   private async admit(id: string, files: readonly FileContent[], durable: boolean, reserveBytes: number): Promise<void> {
-    const job = new JobFolder(join(this.path, id), this.onSync);
+    const job = new JobFolder(join(this.path, id), this.onSync, this.usage);
     const neededBytes = files.reduce((sum, { bytes }) => sum + bytes.length, reserveBytes);
     checkLimit(neededBytes, this.usedBytes(), this.options.maxBytes);
     // The files are promised with the rest until they are there, so that jobs that come at the same time see each other.
     job.reservedBytes = neededBytes;
     this.jobs.set(id, job);
-    const promisedBytes = [...this.jobs.values()].reduce((sum, { reservedBytes }) => sum + reservedBytes, 0);
+    const { reserved: promisedBytes } = this.usage;
     await job.inTurn(async () => {
       await checkFreeSpace(this.path, promisedBytes);
       await job.make();
@@ -199,6 +199,11 @@ export class FileJobStore implements JobStore {
       }
       job.reservedBytes = reserveBytes;
     });
+  }
+
+  private forget(id: string): void {
+    this.jobs.get(id)?.leaveStore();
+    this.jobs.delete(id);
   }
 
   private async erase(job: JobFolder): Promise<void> {

@@ -3,12 +3,14 @@ import { dirname, join } from 'node:path';
 import { ServiceError } from '../service.error.js';
 import { readWhole, replaceFiles, type DiskWait, type FileContent } from './durable-file.js';
 import { isInput, temporarySuffix } from './job-files.js';
+import type { StoreUsage } from './store-usage.js';
 
 /** One job's files: what they take, and whose turn it is to change them. */
 export class JobFolder {
-  /** Kept free for what is still to come. */
-  reservedBytes = 0;
-  private readonly sizes: Map<string, number>;
+  private readonly sizes = new Map<string, number>();
+  private reserved = 0;
+  /** False: it is out of the store, and counts no more. */
+  private counts = true;
   /** Somebody may have been told that the job outlives a power cut; of one that an earlier server left that is not known. */
   private promised: boolean;
   /** The folder's own name and the inputs do outlive it. */
@@ -19,9 +21,10 @@ export class JobFolder {
   constructor(
     readonly path: string,
     private readonly onSync: (ms: number) => void,
+    private readonly usage: StoreUsage,
     found: ReadonlyMap<string, number> | null = null,
   ) {
-    this.sizes = new Map(found);
+    for (const [name, size] of found ?? []) this.setSize(name, size);
     this.promised = found !== null;
   }
 
@@ -30,6 +33,24 @@ export class JobFolder {
     let sum = 0;
     for (const size of this.sizes.values()) sum += size;
     return sum;
+  }
+
+  /** Kept free for what is still to come. */
+  get reservedBytes(): number {
+    return this.reserved;
+  }
+
+  set reservedBytes(bytes: number) {
+    if (this.counts) this.usage.reserved += bytes - this.reserved;
+    this.reserved = bytes;
+  }
+
+  /** It is no job of the store any more. */
+  leaveStore(): void {
+    if (!this.counts) return;
+    this.usage.files -= this.bytes;
+    this.usage.reserved -= this.reserved;
+    this.counts = false;
   }
 
   names(): string[] {
@@ -91,7 +112,7 @@ export class JobFolder {
   async drop(names: readonly string[]): Promise<void> {
     for (const name of names) {
       await rm(join(this.path, name), { force: true });
-      this.sizes.delete(name);
+      this.setSize(name, null);
     }
   }
 
@@ -115,8 +136,15 @@ export class JobFolder {
   private async replace(files: readonly FileContent[], wait: DiskWait | null): Promise<number> {
     if (this.erased) throw notFound();
     const waitedMs = await replaceFiles(this.path, files, wait);
-    for (const { name, bytes } of files) this.sizes.set(name, bytes.length);
+    for (const { name, bytes } of files) this.setSize(name, bytes.length);
     return waitedMs;
+  }
+
+  /** Null: the file is gone. */
+  private setSize(name: string, size: number | null): void {
+    if (this.counts) this.usage.files += (size ?? 0) - (this.sizes.get(name) ?? 0);
+    if (size === null) this.sizes.delete(name);
+    else this.sizes.set(name, size);
   }
 }
 
