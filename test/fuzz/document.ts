@@ -69,7 +69,9 @@ export class ApiDocument {
     // A schema is validated apart from the document around it, so its references name the document.
     this.whole = JSON.parse(text.replaceAll('"$ref":"#/', `"$ref":"${documentId}#/`)) as typeof this.whole;
     this.ajv.addSchema({ ...this.whole, $id: documentId });
-    this.operations = Object.entries(this.whole.paths).flatMap(([path, item]) =>
+    // A request that takes the model away changes the answers to all others: those routes have specs of their own.
+    const paths = Object.entries(this.whole.paths).filter(([path]) => !path.startsWith('/admin/model/'));
+    this.operations = paths.flatMap(([path, item]) =>
       Object.entries(item)
         .filter(([method]) => methods.includes(method))
         .map(([method, operation]) => readOperation(path, method, operation)),
