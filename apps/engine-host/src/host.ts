@@ -73,11 +73,11 @@ export class Host {
   private async loadModel({ folder, options, specialTokens }: LoadMessage): Promise<ModelInfo> {
     // Before the engine takes it up: a file that was not copied whole is told by its name and size.
     const { class: pipelineClass, weightBytes } = await checkModelFolder(folder);
-    const recommended = await readGenerationDefaults(folder);
+    const recommended = await readGenerationDefaults(folder, pipelineClass);
     const tokenizer = await loadTokenizer(join(folder, 'tokenizer'));
     const prompts = new PromptEncoder(tokenizer, textToImageTemplate, specialTokens);
     const native = await this.tellProgress(weightBytes, this.engine.load(folder, options));
-    const defaults = resolveDefaults(folder, recommended, native);
+    const defaults = resolveDefaults(recommended, native);
     await this.warmUp(prompts, native.minSteps, defaults);
     this.prompts = prompts;
     return {

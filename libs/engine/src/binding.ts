@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { EngineError, isEngineErrorCode } from './engine.error.js';
 import type {
   DeviceInfo,
@@ -14,6 +14,7 @@ import type {
   Progress,
   RawImage,
 } from './engine.types.js';
+import { findProjectRoot } from './project-root.js';
 
 /* The whole surface of the native addon (native/addon). Only apps/engine-host and test/addon load it. */
 
@@ -101,14 +102,8 @@ export function loadAddon(path?: string): Addon {
 }
 
 function builtAddons(): string[] {
-  const build = join(projectRoot(__dirname), 'build', 'native');
+  const build = join(findProjectRoot(), 'build', 'native');
   return [join(build, addonFile), join(build, 'Release', addonFile)];
-}
-
-// The nearest package.json above: this file runs from its source folder and from dist/.
-function projectRoot(folder: string): string {
-  const parent = dirname(folder);
-  return existsSync(join(folder, 'package.json')) || parent === folder ? folder : projectRoot(parent);
 }
 
 /** Errors of the addon carry a `code`; anything else that is thrown on the way to it is a fault of ours. */

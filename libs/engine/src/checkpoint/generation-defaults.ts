@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { ModelInfo } from '../engine.types.js';
 import { invalidModel, readModelJson } from './json-file.js';
 import type { NativeModelInfo } from '../binding.js';
+import { findProjectRoot } from '../project-root.js';
 
 const fileName = 'generation_defaults.json';
 const maxFileBytes = 64 * 1024;
@@ -32,14 +33,31 @@ const rules = new Map<string, Rule>([
   ['negative_prompt', { key: 'negativePrompt', expected: 'a string', accepts: (value) => typeof value === 'string' }],
 ]);
 
+/** What one file says; a later layer comes before an earlier one. */
+export interface DefaultsLayer {
+  path: string;
+  values: Partial<Defaults>;
+}
+
 /**
- * What a checkpoint recommends, from its optional generation_defaults.json.
+ * What is recommended for a checkpoint: for its class by this project (config/models/CLASS.json, for released classes), and over
+ * that by its own folder, whose generation_defaults.json need not be there.
  *
  * @throws EngineError INVALID_MODEL naming the file and the key.
  */
-export async function readGenerationDefaults(folder: string): Promise<Partial<Defaults>> {
-  const path = join(folder, fileName);
-  if (!existsSync(path)) return {};
+export async function readGenerationDefaults(folder: string, pipelineClass: string): Promise<DefaultsLayer[]> {
+  const ofClass = join(findProjectRoot(), 'config/models', `${pipelineClass}.json`);
+  const ofFolder = join(folder, fileName);
+  const layers = [await readLayer(ofClass)];
+  for (const [name, { key }] of rules) {
+    const isOfModel = key === 'width' || key === 'height'; // known without a file: the side that the VAE was made for
+    if (!isOfModel && layers[0]?.values[key] === undefined) throw invalidModel(ofClass, `${name} is missing`);
+  }
+  if (existsSync(ofFolder)) layers.push(await readLayer(ofFolder));
+  return layers;
+}
+
+async function readLayer(path: string): Promise<DefaultsLayer> {
   const given = await readModelJson(path, maxFileBytes);
   const entries = Object.entries(given).map(([name, value]) => {
     const rule = rules.get(name);
@@ -47,42 +65,34 @@ export async function readGenerationDefaults(folder: string): Promise<Partial<De
     if (!rule.accepts(value)) throw invalidModel(path, `${name} is ${JSON.stringify(value)}, expected ${rule.expected}`);
     return [rule.key, value] as const;
   });
-  const defaults = Object.fromEntries(entries) as Partial<Defaults>;
-  if ((defaults.width === undefined) !== (defaults.height === undefined)) {
+  const values = Object.fromEntries(entries) as Partial<Defaults>;
+  if ((values.width === undefined) !== (values.height === undefined)) {
     throw invalidModel(path, 'width and height come together or not at all');
   }
-  return defaults;
+  return { path, values };
 }
 
 /**
- * The recommendations over diffusers' own defaults.
+ * The layers over each other, and below them the side that the model was made for.
  *
- * @throws EngineError INVALID_MODEL when the model cannot do what its folder recommends.
+ * @throws EngineError INVALID_MODEL when the model cannot do what a file recommends.
  */
 export function resolveDefaults(
-  folder: string,
-  recommended: Partial<Defaults>,
+  layers: readonly DefaultsLayer[],
   model: Pick<NativeModelInfo, 'defaultSide' | 'sizeMultiple' | 'minSteps'>,
 ): Defaults {
-  const defaults: Defaults = {
-    width: model.defaultSide,
-    height: model.defaultSide,
-    numInferenceSteps: 50,
-    trueCfgScale: 4,
-    negativePrompt: ' ',
-    ...recommended,
-  };
-  const path = join(folder, fileName);
-  for (const side of ['width', 'height'] as const) {
-    if (defaults[side] % model.sizeMultiple !== 0) {
-      throw invalidModel(path, `${side} is ${defaults[side]}, expected a multiple of ${model.sizeMultiple}`);
+  for (const { path, values } of layers) {
+    for (const side of ['width', 'height'] as const) {
+      const length = values[side];
+      if (length !== undefined && length % model.sizeMultiple !== 0) {
+        throw invalidModel(path, `${side} is ${length}, expected a multiple of ${model.sizeMultiple}`);
+      }
+    }
+    const steps = values.numInferenceSteps;
+    if (steps !== undefined && steps < model.minSteps) {
+      throw invalidModel(path, `num_inference_steps is ${steps}, the scheduler needs at least ${model.minSteps}`);
     }
   }
-  if (defaults.numInferenceSteps < model.minSteps) {
-    throw invalidModel(
-      path,
-      `num_inference_steps is ${defaults.numInferenceSteps}, the scheduler needs at least ${model.minSteps}`,
-    );
-  }
-  return defaults;
+  const side = { width: model.defaultSide, height: model.defaultSide };
+  return Object.assign(side, ...layers.map(({ values }) => values)) as Defaults;
 }

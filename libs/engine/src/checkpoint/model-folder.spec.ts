@@ -2,7 +2,7 @@ import { cp, mkdtemp, open, rename, rm, symlink, unlink, writeFile, type FileHan
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { NativeModelInfo } from '../binding.js';
-import { readGenerationDefaults, resolveDefaults } from './generation-defaults.js';
+import { readGenerationDefaults, resolveDefaults, type DefaultsLayer } from './generation-defaults.js';
 import { fingerprintModelFolder } from './model-fingerprint.js';
 import { readModelClass } from './model-folder.js';
 
@@ -58,21 +58,25 @@ describe(readModelClass.name, () => {
 });
 
 describe(readGenerationDefaults.name, () => {
+  const ofClass = { numInferenceSteps: 50, trueCfgScale: 4, negativePrompt: ' ' };
   const write = (text: string) => writeFile(join(folder, 'generation_defaults.json'), text);
+  const read = () => readGenerationDefaults(folder, 'QwenImagePipeline');
 
-  it('reads what the checkpoint recommends', async () => {
-    expect(await readGenerationDefaults(folder)).toEqual({
-      width: 256,
-      height: 256,
-      numInferenceSteps: 20,
-      trueCfgScale: 4,
-      negativePrompt: ' ',
-    });
+  it('reads what is recommended for the class, and over it what the checkpoint recommends', async () => {
+    const ofDemo = { width: 256, height: 256, numInferenceSteps: 20, trueCfgScale: 4, negativePrompt: ' ' };
+    expect(await read()).toEqual([
+      { path: expect.stringMatching(/config\/models\/QwenImagePipeline\.json$/) as string, values: ofClass },
+      { path: join(folder, 'generation_defaults.json'), values: ofDemo },
+    ]);
   });
 
   it('is content with a folder that recommends nothing', async () => {
     await unlink(join(folder, 'generation_defaults.json'));
-    expect(await readGenerationDefaults(folder)).toEqual({});
+    expect((await read()).map(({ values }) => values)).toEqual([ofClass]);
+  });
+
+  it('names the file that a class has not got', async () => {
+    await expect(readGenerationDefaults(folder, 'Unknown')).rejects.toMatchObject(invalid('models/Unknown.json', 'no such file'));
   });
 
   it.each([
@@ -87,31 +91,31 @@ describe(readGenerationDefaults.name, () => {
     ['nonsense', 'not JSON'],
   ])('refuses %s', async (text, fault) => {
     await write(text);
-    await expect(readGenerationDefaults(folder)).rejects.toMatchObject(invalid('generation_defaults.json', fault));
+    await expect(read()).rejects.toMatchObject(invalid('generation_defaults.json', fault));
   });
 });
 
 describe(resolveDefaults.name, () => {
   const model = { defaultSide: 1024, sizeMultiple: 16, minSteps: 2 } as NativeModelInfo;
+  const ofClass = { path: 'class.json', values: { numInferenceSteps: 50, trueCfgScale: 4, negativePrompt: ' ' } };
+  const ofFolder = (values: DefaultsLayer['values']) => ({ path: 'folder.json', values });
 
-  it("falls back on diffusers' defaults", () => {
-    expect(resolveDefaults(folder, { numInferenceSteps: 8 }, model)).toEqual({
+  it('takes the later layer first, and the side that the model was made for last', () => {
+    expect(resolveDefaults([ofClass, ofFolder({ numInferenceSteps: 8 })], model)).toEqual({
       width: 1024,
       height: 1024,
       numInferenceSteps: 8,
       trueCfgScale: 4,
       negativePrompt: ' ',
     });
+    expect(resolveDefaults([ofClass, ofFolder({ width: 1664, height: 928 })], model)).toMatchObject({ width: 1664, height: 928 });
   });
 
-  it('refuses what the model cannot do', () => {
-    const refused = (parts: string[]) => expect.objectContaining(invalid('generation_defaults.json', ...parts)) as Error;
-    expect(() => resolveDefaults(folder, { width: 256, height: 250 }, model)).toThrow(
-      refused(['height is 250', 'multiple of 16']),
-    );
-    expect(() => resolveDefaults(folder, { numInferenceSteps: 1 }, model)).toThrow(
-      refused(['num_inference_steps is 1', 'at least 2']),
-    );
+  it('refuses what the model cannot do, and names the file', () => {
+    const resolve = (values: DefaultsLayer['values']) => () => resolveDefaults([ofClass, ofFolder(values)], model);
+    const refused = (...parts: string[]) => expect.objectContaining(invalid('folder.json', ...parts)) as Error;
+    expect(resolve({ width: 256, height: 250 })).toThrow(refused('height is 250', 'multiple of 16'));
+    expect(resolve({ numInferenceSteps: 1 })).toThrow(refused('num_inference_steps is 1', 'at least 2'));
   });
 });
 

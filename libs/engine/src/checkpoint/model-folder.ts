@@ -59,7 +59,7 @@ export interface CheckedFolder {
  */
 export async function checkModelFolder(folder: string): Promise<CheckedFolder> {
   const pipelineClass = await readModelClass(folder);
-  await readGenerationDefaults(folder);
+  await readGenerationDefaults(folder, pipelineClass);
   for (const name of configFiles) await readModelJson(join(folder, name), maxIndexBytes);
   await loadTokenizer(join(folder, 'tokenizer'));
   const files = (await Promise.all(weightFiles.map((name) => weightFilesOf(join(folder, name))))).flat();
