@@ -220,7 +220,7 @@ export class InferenceService {
     };
     const onChange = (listener: () => void) => {
       const forget = job.events.onChange(listener);
-      this.queue.tellPlace(job);
+      this.queue.follow(job);
       return forget;
     };
     return {

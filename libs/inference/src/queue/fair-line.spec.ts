@@ -52,6 +52,27 @@ class NaiveLine {
 }
 
 describe(FairLine.name, () => {
+  it('finds an entry without looking at those before it', () => {
+    const line = new FairLine();
+    let looks = 0;
+    const ids = Array.from({ length: 10_000 }, (_, index) => `a-${index}`);
+    for (const id of ids) {
+      line.push({
+        get id() {
+          looks += 1;
+          return id;
+        },
+        client: 'a',
+        expectedMs: null,
+      });
+    }
+    looks = 0;
+    expect(line.placeOf('a-9000', 0)?.position).toBe(9001);
+    expect(line.remove('a-9000')).toBeDefined();
+    expect(line.placeOf('a-9001', 0)?.position).toBe(9001);
+    expect(looks).toBeLessThan(10);
+  });
+
   it('serves one of each client in turn, and each client in the order in which it came', () => {
     const line = new FairLine();
     for (const client of ['a', 'a', 'a', 'b', 'c', 'b']) line.push(entry(client));

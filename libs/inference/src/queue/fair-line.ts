@@ -19,7 +19,14 @@ interface Waiting<T> {
   arrival: number;
 }
 
+/** Enough to find an entry without looking at the others. */
+interface Known {
+  client: string;
+  arrival: number;
+}
+
 interface ClientLine<T> {
+  /** By arrival. */
   waiting: Waiting<T>[];
   /** The round in which its first one is due. */
   round: number;
@@ -30,16 +37,17 @@ interface ClientLine<T> {
 
 /**
  * Who is next: one of each client in turn, within a client first come, first served. A client's turns are rounds: whoever comes
- * anew joins the round that is being served, and is before everyone who has had a turn in it. What a place costs to tell grows with clients, hardly with entries.
+ * anew joins the round that is being served, and is before everyone who has had a turn in it. What a place costs to tell grows with clients,
+ * hardly with entries.
  */
 export class FairLine<T extends LineEntry> {
   private readonly clients = new Map<string, ClientLine<T>>();
-  private readonly clientOf = new Map<string, string>();
+  private readonly knownById = new Map<string, Known>();
   private currentRound = 0;
   private arrivals = 0;
 
   get length(): number {
-    return this.clientOf.size;
+    return this.knownById.size;
   }
 
   *[Symbol.iterator](): Iterator<T> {
@@ -52,9 +60,10 @@ export class FairLine<T extends LineEntry> {
 
   push(entry: T): void {
     const line = this.lineOf(entry.client);
-    line.waiting.push({ entry, arrival: this.arrivals++ });
+    const arrival = this.arrivals++;
+    line.waiting.push({ entry, arrival });
     this.account(line, entry, 1);
-    this.clientOf.set(entry.id, entry.client);
+    this.knownById.set(entry.id, { client: entry.client, arrival });
   }
 
   /** The next one, which is taken out. */
@@ -71,10 +80,11 @@ export class FairLine<T extends LineEntry> {
   }
 
   remove(id: string): T | undefined {
-    const line = this.clients.get(this.clientOf.get(id) ?? '');
-    const index = line?.waiting.findIndex(({ entry }) => entry.id === id) ?? -1;
-    const [removed] = line && index >= 0 ? line.waiting.splice(index, 1) : [];
-    if (line && removed) this.forget(line, removed.entry);
+    const found = this.find(id);
+    if (!found) return undefined;
+    const { line, index } = found;
+    const [removed] = line.waiting.splice(index, 1);
+    if (removed) this.forget(line, removed.entry);
     return removed?.entry;
   }
 
@@ -87,11 +97,8 @@ export class FairLine<T extends LineEntry> {
 
   /** Where an entry stands; null when it is not here. `usualMs` stands for durations that are not known. */
   placeOf(id: string, usualMs: number): Place | null {
-    const client = this.clientOf.get(id);
-    const line = client === undefined ? undefined : this.clients.get(client);
-    const index = line?.waiting.findIndex(({ entry }) => entry.id === id) ?? -1;
-    const waiting = line?.waiting[index];
-    return line && waiting ? this.placeAt(line.round + index, waiting.arrival, usualMs) : null;
+    const found = this.find(id);
+    return found && this.placeAt(found.line.round + found.index, found.arrival, usualMs);
   }
 
   /** Where an entry of this client would stand that came now. */
@@ -99,6 +106,14 @@ export class FairLine<T extends LineEntry> {
     const line = this.clients.get(client);
     const round = line ? Math.max(line.round, this.currentRound) + line.waiting.length : this.currentRound;
     return this.placeAt(round, this.arrivals, usualMs);
+  }
+
+  private find(id: string): { line: ClientLine<T>; index: number; arrival: number } | null {
+    const known = this.knownById.get(id);
+    const line = known && this.clients.get(known.client);
+    if (!line) return null;
+    const { arrival } = known;
+    return { line, index: indexOf(line.waiting, arrival), arrival };
   }
 
   private placeAt(round: number, arrival: number, usualMs: number): Place {
@@ -139,7 +154,7 @@ export class FairLine<T extends LineEntry> {
 
   private forget(line: ClientLine<T>, entry: T): void {
     this.account(line, entry, -1);
-    this.clientOf.delete(entry.id);
+    this.knownById.delete(entry.id);
   }
 
   /** A client with nothing waiting is remembered as long as its last turn counts. */
@@ -148,6 +163,17 @@ export class FairLine<T extends LineEntry> {
       if (waiting.length === 0 && round <= this.currentRound) this.clients.delete(client);
     }
   }
+}
+
+/** Of the one that came as `arrival`, which is among them. */
+function indexOf<T>(waiting: readonly Waiting<T>[], arrival: number): number {
+  let [low, high] = [0, waiting.length - 1];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((waiting[middle]?.arrival ?? Infinity) < arrival) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function isBefore<T>(a: ClientLine<T>, b: ClientLine<T>): boolean {

@@ -46,8 +46,8 @@ export interface JobQueue {
   /** Ends one job, waiting or running. False: not here (never came, or ended). */
   cancel(jobId: string): boolean;
   placeOf(job: Job): QueuePlace;
-  /** Tells the readers of a waiting job where it stands, when that is news. */
-  tellPlace(job: Job): void;
+  /** Tells the readers of a job where it stands, now and as long as it has some, whenever that is news. */
+  follow(job: Job): void;
   depth(): QueueDepth;
   tally(): JobTally;
   /**

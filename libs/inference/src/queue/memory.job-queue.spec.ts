@@ -3,6 +3,7 @@ import { Logger } from '@nestjs/common';
 import { newJob } from '../../../../test/fixtures/job-request.js';
 import { jobResult, ScriptedRunner, settled, type Run } from '../../../../test/fixtures/scripted-runner.js';
 import { Job } from '../job.js';
+import { JobEvents } from '../job-events.js';
 import type { JobOrder, JobResult } from '../job.types.js';
 import { ServiceError } from '../service.error.js';
 import { DurationEstimate } from './duration-estimate.js';
@@ -640,6 +641,7 @@ describe(MemoryJobQueue.name, () => {
       const { job } = addWaiting(of('a'));
       const seen: unknown[] = [];
       job.events.onChange(() => seen.push(job.events.toldPosition));
+      queue.follow(job);
       expect(told(job)).toMatchObject([{ position: 2 }]);
       const other = addWaiting(of('b'));
       expect(seen).toEqual([3]);
@@ -661,6 +663,7 @@ describe(MemoryJobQueue.name, () => {
       const { run } = await addRunning();
       runner.ready = new Promise(() => {});
       run.job.events.onChange(() => {});
+      queue.follow(run.job);
       run.fail(new HostLostError('gone'));
       await settled();
       expect(run.job.events.since(0).at(-1)).toMatchObject({ name: 'queued', data: { position: 1 } });
@@ -669,9 +672,26 @@ describe(MemoryJobQueue.name, () => {
     it('nothing that it has been told', () => {
       runner.ready = new Promise(() => {});
       const { job } = addWaiting();
-      queue.tellPlace(job);
-      queue.tellPlace(job);
+      queue.follow(job);
+      queue.follow(job);
       expect(told(job)).toHaveLength(1);
+    });
+
+    it('that has readers, without looking at those that have none', () => {
+      queue = newQueue(1000);
+      runner.ready = new Promise(() => {});
+      const { job } = addWaiting();
+      const leave = job.events.onChange(() => {});
+      queue.follow(job);
+      for (let i = 0; i < 500; i++) addWaiting();
+      const looks = jest.spyOn(JobEvents.prototype, 'readers', 'get');
+      addWaiting();
+      expect(looks).toHaveBeenCalledTimes(1);
+      leave();
+      addWaiting();
+      addWaiting();
+      expect(looks).toHaveBeenCalledTimes(2);
+      looks.mockRestore();
     });
   });
 

@@ -25,6 +25,8 @@ export class MemoryJobQueue implements JobQueue {
   private running: Entry | null = null;
   private working: Promise<void> | null = null;
   private readonly settling = new Set<Promise<void>>();
+  /** Jobs with readers: few, however many wait. */
+  private readonly followed = new Set<Job>();
   private readonly room: QueueRoom;
   private draining = false;
   /** Jobs that are left to the next server. */
@@ -75,9 +77,10 @@ export class MemoryJobQueue implements JobQueue {
     return { position: place.position + (this.replay ? 1 : 0), etaMs };
   }
 
-  tellPlace(job: Job): void {
-    const { position, etaMs } = this.placeOf(job);
-    if (position !== null && position !== job.events.toldPosition) job.events.queued({ position, eta_ms: etaMs });
+  follow(job: Job): void {
+    if (job.hasEnded) return;
+    this.followed.add(job);
+    this.tellPlace(job);
   }
 
   depth(): QueueDepth {
@@ -237,6 +240,7 @@ export class MemoryJobQueue implements JobQueue {
 
   private moveToEnd({ job, deadline }: Entry, state: EndState): void {
     clearTimeout(deadline);
+    this.followed.delete(job);
     job.moveTo(state);
     this.ended[state] += 1;
   }
@@ -252,7 +256,15 @@ export class MemoryJobQueue implements JobQueue {
   }
 
   private tellPlaces(): void {
-    for (const { job } of this.waiting()) if (job.events.readers > 0) this.tellPlace(job);
+    for (const job of this.followed) {
+      if (job.events.readers > 0) this.tellPlace(job);
+      else this.followed.delete(job);
+    }
+  }
+
+  private tellPlace(job: Job): void {
+    const { position, etaMs } = this.placeOf(job);
+    if (position !== null && position !== job.events.toldPosition) job.events.queued({ position, eta_ms: etaMs });
   }
 
   private *waiting(): Iterable<Entry> {
