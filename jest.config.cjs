@@ -42,9 +42,15 @@ module.exports = {
     {
       ...shared,
       displayName: 'e2e',
-      testMatch: ['<rootDir>/test/{e2e,cases,concurrency,crash,deploy,fault,memory,setup}/**/!(flat|ledger).spec.ts'],
+      testMatch: [
+        '<rootDir>/test/{e2e,cases,concurrency,crash,deploy,fault,memory,setup}/**/!(flat|ledger|model-rounds).spec.ts',
+      ],
     },
     { ...shared, displayName: 'image', testMatch: ['<rootDir>/test/image/**/*.spec.ts'] },
-    { ...shared, displayName: 'slow', testMatch: ['<rootDir>/test/{slow/**/*,fault/ledger,fuzz/**/*,memory/flat}.spec.ts'] },
+    {
+      ...shared,
+      displayName: 'slow',
+      testMatch: ['<rootDir>/test/{slow/**/*,fault/ledger,fuzz/**/*,memory/{flat,model-rounds}}.spec.ts'],
+    },
   ],
 };

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Soak, memory over mixed jobs, long fault runs, generated requests and sanitizers; QWEN_SLOW=short (used by CI) or full (the default) chooses how long they take.
+# Soak, memory over mixed jobs and changes of the model, long fault runs, generated requests and sanitizers; QWEN_SLOW=short (used by CI) or full (the default) chooses how long they take.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 run_name=test-slow

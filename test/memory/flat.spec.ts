@@ -1,6 +1,6 @@
 import { anonymousBytes } from '../e2e/memory.js';
 import { Server } from '../e2e/server.js';
-import { forgetReports, reportingEnvironment, residenceOf, type Residence } from '../fuzz/residence.js';
+import { forgetReports, frugalEnvironment, residenceOf, type Residence } from '../fuzz/residence.js';
 import { MixedJobs } from './mixed-jobs.js';
 
 /*
@@ -14,16 +14,6 @@ const rounds = isShort ? 5 : 23;
 /** What is compared: the middle of the first rounds with the middle of as many last ones. */
 const compared = Math.ceil(rounds / 3);
 const msPerRound = 60_000; // a bound on hanging, some ten times what one takes
-
-/**
- * What is resident is what is held: the C library gives back at once what is freed, from one heap, and V8's young generation, which
- * comes and goes by tens of megabytes, is kept small.
- */
-const environment = () => {
-  const { NODE_OPTIONS, ...rest } = reportingEnvironment();
-  const malloc = { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '32768', MALLOC_TRIM_THRESHOLD_: '65536' };
-  return { ...rest, ...malloc, NODE_OPTIONS: `${NODE_OPTIONS} --max-semi-space-size=1` };
-};
 
 type Look = Pick<Residence, 'live' | 'descriptors'> & { anonymous: number };
 type Process = 'api' | 'host';
@@ -54,7 +44,7 @@ describe('memory over mixed jobs', () => {
   let server: Server;
   beforeAll(async () => {
     // Jobs are forgotten while others run.
-    server = new Server(['--set', 'jobs.ttlMs=5000'], environment());
+    server = new Server(['--set', 'jobs.ttlMs=5000'], frugalEnvironment());
     await server.logged(/^model loaded/);
   });
   afterAll(async () => {

@@ -1,4 +1,5 @@
 import type { FieldFault } from '@app/inference';
+import { got } from '../fields/field-rules.js';
 import { invalidFields } from '../fields/invalid-fields.js';
 
 export interface AdminField {
@@ -20,17 +21,13 @@ export function readAdminBody(body: unknown, fields: Readonly<Record<string, Adm
   for (const [name, { fault, required }] of Object.entries(fields)) {
     const value = given.get(name);
     const found = value === undefined ? (required ? 'is required' : null) : fault(value);
-    if (found !== null) faults.push({ field: name, message: value === undefined ? found : `${found}, got ${shown(value)}` });
+    if (found !== null) faults.push({ field: name, message: value === undefined ? found : `${found}${got(value)}` });
   }
   for (const name of [...given.keys()].slice(0, maxShown)) {
     if (!Object.hasOwn(fields, name)) faults.push({ field: shortened(name), message: `is not a field of this route: ${known}` });
   }
   if (faults.length > 0) throw invalidFields(faults);
   return Object.fromEntries(given);
-}
-
-function shown(value: unknown): string {
-  return shortened(JSON.stringify(value));
 }
 
 function shortened(text: string): string {

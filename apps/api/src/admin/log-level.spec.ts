@@ -27,6 +27,7 @@ describe('/admin/log-level', () => {
   it.each<[unknown, Record<string, string>]>([
     [{}, { level: 'is required' }],
     [{ level: 'trace' }, { level: 'must be error | warn | info | debug, got "trace"' }],
+    [{ level: ['info'] }, { level: 'must be error | warn | info | debug, got a list' }],
     [{ level: 1 }, { level: 'must be error | warn | info | debug, got 1' }],
     [{ level: 'info', lvl: 1 }, { lvl: 'is not a field of this route: level' }],
     [[], { body: 'must be a JSON object with level' }],
@@ -36,6 +37,13 @@ describe('/admin/log-level', () => {
     const answer = await server().put('/admin/log-level').type('json').send(JSON.stringify(body));
     expect(faultsOf(answer)).toEqual(faults);
     expect((await server().get('/admin/log-level')).body).toEqual({ level: 'info' });
+  });
+
+  it('refuses what is nested so deeply that it cannot be shown', async () => {
+    api = await startJobsApi();
+    const deep = `{"level":${'['.repeat(20_000)}${']'.repeat(20_000)}}`;
+    const answer = await server().put('/admin/log-level').type('json').send(deep);
+    expect(faultsOf(answer)).toEqual({ level: 'must be error | warn | info | debug, got a list' });
   });
 
   it('refuses a body that is none', async () => {

@@ -3,6 +3,7 @@ import { EngineClient, type ModelChoice } from '@app/engine';
 import { Inject, Injectable } from '@nestjs/common';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { got } from '../fields/field-rules.js';
 import { invalidFields } from '../fields/invalid-fields.js';
 
 const maxListed = 50;
@@ -31,7 +32,7 @@ export class ModelRoot {
     if (found) return found;
     const known = choices.slice(0, maxListed).map((choice) => choice.name);
     const hint = this.config.root === null ? '; model.root is not set' : '';
-    throw invalidFields([{ field: 'model', message: `must be one of ${known.join(', ')}, got ${JSON.stringify(name)}${hint}` }]);
+    throw invalidFields([{ field: 'model', message: `must be one of ${known.join(', ')}${got(name)}${hint}` }]);
   }
 
   private async choices(): Promise<ModelChoice[]> {

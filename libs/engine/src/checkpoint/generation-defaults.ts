@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelInfo } from '../engine.types.js';
-import { invalidModel, readModelJson } from './json-file.js';
+import { invalidModel, readModelJson, shown } from './json-file.js';
 import type { NativeModelInfo } from '../binding.js';
 import { findProjectRoot } from '../project-root.js';
 
@@ -62,7 +62,7 @@ async function readLayer(path: string): Promise<DefaultsLayer> {
   const entries = Object.entries(given).map(([name, value]) => {
     const rule = rules.get(name);
     if (!rule) throw invalidModel(path, `unknown key ${name}; known are ${[...rules.keys()].join(', ')}`);
-    if (!rule.accepts(value)) throw invalidModel(path, `${name} is ${JSON.stringify(value)}, expected ${rule.expected}`);
+    if (!rule.accepts(value)) throw invalidModel(path, `${name} is ${shown(value)}, expected ${rule.expected}`);
     return [rule.key, value] as const;
   });
   const values = Object.fromEntries(entries) as Partial<Defaults>;

@@ -11,6 +11,16 @@ export function invalidModel(path: string, fault: string): EngineError {
   return new EngineError('INVALID_MODEL', `${path}: ${fault}`);
 }
 
+const maxShown = 100;
+
+/** A value of such a file as a message shows it: whatever its size, and however deeply it is nested. */
+export function shown(value: unknown): string {
+  if (Array.isArray(value)) return 'a list';
+  if (isJsonObject(value)) return 'an object';
+  if (typeof value !== 'string') return String(value);
+  return JSON.stringify(value.length > maxShown ? `${value.slice(0, maxShown)}…` : value);
+}
+
 /** @throws EngineError INVALID_MODEL when `path` is no regular file or holds more than `maxBytes`. */
 export async function checkModelFile(path: string, maxBytes = Number.MAX_SAFE_INTEGER): Promise<void> {
   const stats = await stat(path).catch((error: unknown) => {

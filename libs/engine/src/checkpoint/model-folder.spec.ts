@@ -87,6 +87,7 @@ describe(readGenerationDefaults.name, () => {
     ['{"true_cfg_scale":21}', 'true_cfg_scale is 21'],
     ['{"negative_prompt":null}', 'negative_prompt is null'],
     ['{"steps":20}', 'unknown key steps'],
+    [`{"width":${'['.repeat(20_000)}${']'.repeat(20_000)},"height":1}`, 'width is a list'],
     ['{"__proto__":1}', 'unknown key __proto__'],
     ['nonsense', 'not JSON'],
   ])('refuses %s', async (text, fault) => {

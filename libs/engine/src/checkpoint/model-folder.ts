@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadTokenizer } from '../prompt/tokenizer.js';
 import { readGenerationDefaults } from './generation-defaults.js';
-import { checkModelFile, invalidModel, readModelJson } from './json-file.js';
+import { checkModelFile, invalidModel, readModelJson, shown } from './json-file.js';
 import { checkWeightFile, weightFilesOf } from './weight-files.js';
 
 const servedClasses = ['QwenImagePipeline'];
@@ -33,7 +33,7 @@ export async function readModelClass(folder: string): Promise<string> {
   const index = join(folder, 'model_index.json');
   const found = (await readModelJson(index, maxIndexBytes))['_class_name'];
   if (typeof found !== 'string' || !servedClasses.includes(found)) {
-    throw invalidModel(index, `_class_name is ${JSON.stringify(found)}, served are: ${servedClasses.join(', ')}`);
+    throw invalidModel(index, `_class_name is ${shown(found)}, served are: ${servedClasses.join(', ')}`);
   }
 
   for (const name of configFiles) await checkModelFile(join(folder, name));

@@ -1,7 +1,7 @@
 import { open, stat } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { checkModelFile, invalidModel, isJsonObject, readModelJson } from './json-file.js';
+import { checkModelFile, invalidModel, isJsonObject, readModelJson, shown } from './json-file.js';
 
 const maxIndexBytes = 64 * 1024 * 1024;
 /** What the format allows. */
@@ -20,7 +20,7 @@ export async function weightFilesOf(path: string): Promise<string[]> {
   if (!isJsonObject(map)) throw invalidModel(index, 'weight_map must be an object');
   const names = new Set(Object.values(map));
   return [...names].map((name) => {
-    if (typeof name !== 'string' || basename(name) !== name) throw invalidModel(index, `${JSON.stringify(name)} is no file name`);
+    if (typeof name !== 'string' || basename(name) !== name) throw invalidModel(index, `${shown(name)} is no file name`);
     return join(path, '..', name);
   });
 }

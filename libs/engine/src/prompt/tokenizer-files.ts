@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { invalidModel, isJsonObject, readModelJson, readModelText, type JsonObject } from '../checkpoint/json-file.js';
+import { invalidModel, isJsonObject, readModelJson, readModelText, shown, type JsonObject } from '../checkpoint/json-file.js';
 
 /** The parts of tokenizer.json that byte-level BPE is made of, in that file's own form. */
 export interface TokenizerDefinition extends JsonObject {
@@ -68,10 +68,10 @@ function checkModel(path: string, definition: JsonObject): void {
   const { vocab, merges } = model;
   if (!isJsonObject(vocab) || Object.keys(vocab).length === 0) throw invalidModel(path, 'expected a vocabulary');
   const odd = Object.entries(vocab).find(([, id]) => !isTokenId(id));
-  if (odd) throw invalidModel(path, `the id of ${JSON.stringify(odd[0])} is ${JSON.stringify(odd[1])}, expected an integer`);
+  if (odd) throw invalidModel(path, `the id of ${shown(odd[0])} is ${shown(odd[1])}, expected an integer`);
   if (!Array.isArray(merges)) throw invalidModel(path, 'expected a list of merges');
   const broken: unknown = merges.find((merge: unknown) => !isMerge(merge));
-  if (broken !== undefined) throw invalidModel(path, `${JSON.stringify(broken)} is not a merge of two words`);
+  if (broken !== undefined) throw invalidModel(path, `${shown(broken)} is not a merge of two words`);
 }
 
 function isMerge(merge: unknown): boolean {
@@ -105,7 +105,7 @@ function tokensOf(path: string, tokens: unknown): AddedToken[] {
   return tokens.map((token: unknown) => {
     const { content, id, special = false } = isJsonObject(token) ? token : {};
     if (typeof content !== 'string' || content === '' || !isTokenId(id)) {
-      throw invalidModel(path, `expected an added token with id and content, got ${JSON.stringify(token)}`);
+      throw invalidModel(path, `expected an added token with id and content, got content ${shown(content)} and id ${shown(id)}`);
     }
     const flag = (name: string) => isJsonObject(token) && token[name] === true;
     return {
