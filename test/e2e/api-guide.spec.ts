@@ -61,7 +61,10 @@ describe('docs/api.md', () => {
       if (text.includes('picture.png')) {
         const picture = join(folder, 'picture.png');
         // Its bytes: a spec before this one in the same process may have locked the readers of files.
-        expect([heading, await sharp(readFileSync(picture)).metadata()]).toMatchObject([heading, { format: 'png', width: 256, height: 256 }]);
+        expect([heading, await sharp(readFileSync(picture)).metadata()]).toMatchObject([
+          heading,
+          { format: 'png', width: 256, height: 256 },
+        ]);
         rmSync(picture);
       }
       if (heading === 'POST /admin/model/load') await isReady();
