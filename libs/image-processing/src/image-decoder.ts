@@ -32,21 +32,22 @@ export class ImageDecoder {
    * @throws ImageError
    */
   async readHeader(file: ImageFile): Promise<ImageHeader> {
-    const { format, width, height } = await this.open(file);
+    const { format, width, height } = await this.open(file, this.limits.maxInputPixels);
     return { format, width, height };
   }
 
   /**
    * 8-bit RGB in sRGB, upright, alpha composited on white, the first frame of an animation: what a person sees.
+   * `maxPixels` is for files that do not come from outside.
    * @throws ImageError
    */
-  async decode(file: ImageFile): Promise<Pixels> {
-    const { bytes } = await this.open(file);
-    const { maxInputPixels, decodeTimeoutMs } = this.limits;
+  async decode(file: ImageFile, maxPixels = this.limits.maxInputPixels): Promise<Pixels> {
+    const { bytes } = await this.open(file, maxPixels);
+    const { decodeTimeoutMs } = this.limits;
     const decoding = sharp(bytes, {
       // A warning is a picture whose rest libvips would make up.
       failOn: 'warning',
-      limitInputPixels: maxInputPixels,
+      limitInputPixels: maxPixels,
       sequentialRead: true,
       pages: 1,
     })
@@ -61,23 +62,23 @@ export class ImageDecoder {
   }
 
   /** The header, and what sharp shall see of the file. */
-  private async open({ field, bytes }: ImageFile): Promise<ImageHeader & { bytes: Buffer }> {
+  private async open({ field, bytes }: ImageFile, maxPixels: number): Promise<ImageHeader & { bytes: Buffer }> {
     if (bytes.length === 0) throw new ImageError('INVALID_IMAGE', field, 'the file is empty');
     const format = sniffFormat(bytes);
     if (!format) {
       throw new ImageError('UNSUPPORTED_MEDIA_TYPE', field, 'must be a PNG, JPEG or WebP file; its bytes are none of them');
     }
 
-    const { maxInputPixels, decodeTimeoutMs } = this.limits;
+    const { decodeTimeoutMs } = this.limits;
     const seen = format === 'png' ? withoutTextChunks(bytes) : bytes;
     // Our own limit is checked below, with the size in the message; reading a header allocates no pixels.
     const reading = sharp(seen, { limitInputPixels: false, pages: 1 }).metadata();
     const { width, height } = (await orInvalid(field, within(decodeTimeoutMs, reading))).autoOrient;
-    if (width * height > maxInputPixels) {
+    if (width * height > maxPixels) {
       throw new ImageError(
         'INVALID_IMAGE',
         field,
-        `has ${width}x${height} = ${width * height} pixels, at most ${maxInputPixels} may come`,
+        `has ${width}x${height} = ${width * height} pixels, at most ${maxPixels} may come`,
       );
     }
     return { format, width, height, bytes: seen };

@@ -40,7 +40,8 @@ export class ResultEncoder {
 
   /** A lossless file in another format: the same bytes as if the job had been asked for it. */
   async encodeAnew(image: JobImage, index: number, origin: Origin, output: OutputFormat): Promise<JobImage> {
-    const pixels = await this.decoder.decode({ field: 'image', bytes: image.bytes });
+    // How large a picture may come from outside says nothing of what was drawn.
+    const pixels = await this.decoder.decode({ field: 'image', bytes: image.bytes }, image.width * image.height);
     return this.encode(pixels, index, { ...origin, parameters: withFormat(origin.parameters, output) });
   }
 }
