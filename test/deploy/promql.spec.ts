@@ -12,6 +12,13 @@ it.each([
       { metric: 'd', labels: [] },
     ],
   ],
+  [
+    'x < 1e9 or x > 1.5e9',
+    [
+      { metric: 'x', labels: [] },
+      { metric: 'x', labels: [] },
+    ],
+  ],
   ['histogram_quantile(0.95, x) * 60', [{ metric: 'x', labels: [] }]],
 ])('reads what %s asks for', (query, selectors) => {
   expect(selectorsOf(query)).toEqual(selectors);

@@ -14,7 +14,7 @@ export function selectorsOf(query: string): Selector[] {
     .replaceAll(/\[[^\]]*\]/g, '')
     .replaceAll(/\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)/g, ' ')
     .replaceAll(/\boffset\s+\S+/g, ' ');
-  for (const [, name = '', matchers = '', call] of bare.matchAll(/([a-zA-Z_:][\w:]*)\s*(?:\{([^}]*)\}|(\())?/g)) {
+  for (const [, name = '', matchers = '', call] of bare.matchAll(/(?<!\w|\.)([a-zA-Z_:][\w:]*)\s*(?:\{([^}]*)\}|(\())?/g)) {
     if (call !== undefined || words.has(name)) continue;
     found.push({ metric: name, labels: [...matchers.matchAll(/(\w+)\s*(?:=|!)/g)].map(([, label = '']) => label) });
   }

@@ -57,6 +57,21 @@ export class DeviceHealth {
   memory_total: number | null;
 }
 
+export class DiskHealth {
+  @ApiProperty({ type: 'integer', description: 'bytes of all jobs, with what is kept free for their results' })
+  jobs_used: number;
+
+  @ApiProperty({ type: 'integer', description: 'bytes that all jobs together may have (`jobs.maxBytes`)' })
+  jobs_max: number;
+
+  @ApiProperty({
+    type: 'integer',
+    nullable: true,
+    description: 'bytes that are free on the disk of `jobs.directory`, some seconds ago; null when it does not tell',
+  })
+  free: number | null;
+}
+
 export class HealthResponse {
   @ApiProperty({ enum: healthStatuses })
   status: HealthStatus;
@@ -69,6 +84,9 @@ export class HealthResponse {
 
   @ApiProperty({ type: QueueHealth })
   queue: QueueHealth;
+
+  @ApiProperty({ type: DiskHealth })
+  disk: DiskHealth;
 
   @ApiProperty({ type: DeviceHealth, nullable: true, description: 'null until a model was loaded once' })
   device: DeviceHealth | null;

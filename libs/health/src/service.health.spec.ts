@@ -18,7 +18,8 @@ describe(ServiceHealth.name, () => {
     };
     const software = { name: 'qwen-image-server', version: '1.2.3' };
     engine.become({ choice: { name: 'demo', folder: '/srv/models/demo' } });
-    health = new ServiceHealth(engine as never, inference as never, software, new HealthIndicatorService());
+    const storage = { use: () => ({ jobsUsed: 70, jobsMax: 100, free: 5000 }) };
+    health = new ServiceHealth(engine as never, inference as never, storage as never, software, new HealthIndicatorService());
   });
 
   afterEach(() => jest.useRealTimers());
@@ -29,6 +30,7 @@ describe(ServiceHealth.name, () => {
       model: { id: 'demo', state: 'ready', progress: null, error: null },
       engine: { state: 'ready', restarts: 0, uptime_s: expect.any(Number) },
       queue: { pending: 3, running: 1, max: 64 },
+      disk: { jobs_used: 70, jobs_max: 100, free: 5000 },
       device: { type: 'cpu', name: 'a processor', memory_used: 1000, memory_total: 2000 },
       version: '1.2.3',
       uptime_s: expect.any(Number),

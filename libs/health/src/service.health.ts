@@ -1,8 +1,8 @@
 import { EngineClient, type EngineState, type EngineStatus } from '@app/engine';
-import { InferenceService, SOFTWARE, type Software } from '@app/inference';
+import { InferenceService, JobStorage, SOFTWARE, type Software } from '@app/inference';
 import { Inject, Injectable } from '@nestjs/common';
 import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
-import type { DeviceHealth, HealthResponse, HealthStatus, ModelHealth } from './health.response.js';
+import type { DeviceHealth, DiskHealth, HealthResponse, HealthStatus, ModelHealth } from './health.response.js';
 
 const statusOf: Readonly<Record<EngineState, HealthStatus>> = {
   starting: 'loading',
@@ -37,6 +37,7 @@ export class ServiceHealth {
   constructor(
     private readonly engine: EngineClient,
     private readonly inference: InferenceService,
+    private readonly storage: JobStorage,
     @Inject(SOFTWARE) private readonly software: Software,
     private readonly indicators: HealthIndicatorService,
   ) {}
@@ -48,6 +49,7 @@ export class ServiceHealth {
       model: this.model(),
       engine: { state: engine.state, restarts: engine.restarts, uptime_s: secondsSince(engine.readySince) },
       queue: this.inference.depth(),
+      disk: this.disk(),
       device: deviceOf(engine),
       version: this.software.version,
       uptime_s: Math.floor(process.uptime()),
@@ -90,6 +92,11 @@ export class ServiceHealth {
     if (error.code !== 'INVALID_MODEL') return 'the engine cannot start; its log says why';
     const { name, folder } = choice;
     return error.message.replaceAll(`${folder}/`, '').replaceAll(folder, name);
+  }
+
+  private disk(): DiskHealth {
+    const { jobsUsed, jobsMax, free } = this.storage.use();
+    return { jobs_used: jobsUsed, jobs_max: jobsMax, free };
   }
 
   private status({ state }: EngineStatus): HealthStatus {

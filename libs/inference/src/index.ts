@@ -21,6 +21,7 @@ export type {
   JobTimings,
   JobWarning,
 } from './job.types.js';
+export { JobStorage, type StorageUse } from './job-storage.js';
 export { askedParameters } from './parameters.js';
 export type { JobTally, QueueDepth } from './queue/job-queue.js';
 export { ServiceError, type FieldFault, type ServiceErrorCode } from './service.error.js';

@@ -6,6 +6,7 @@ import { InferenceService } from './inference.service.js';
 import { JobLedger } from './job-ledger.js';
 import { JobMetrics } from './job-metrics.js';
 import { JobRunner } from './job-runner.js';
+import { JobStorage } from './job-storage.js';
 import { DurationEstimate } from './queue/duration-estimate.js';
 import { JOB_QUEUE } from './queue/job-queue.js';
 import { MemoryJobQueue } from './queue/memory.job-queue.js';
@@ -26,6 +27,7 @@ import { JOB_STORE } from './store/job-store.js';
     JobMetrics,
     DurationEstimate,
     JobLedger,
+    JobStorage,
     Admission,
     JobRunner,
     {
@@ -37,6 +39,6 @@ import { JOB_STORE } from './store/job-store.js';
     ResultEncoder,
     InferenceService,
   ],
-  exports: [InferenceService],
+  exports: [InferenceService, JobStorage],
 })
 export class InferenceModule {}

@@ -1,4 +1,4 @@
-import { endStates, InferenceService } from '@app/inference';
+import { endStates, InferenceService, JobStorage } from '@app/inference';
 import { MetricsRegistry } from '@app/observability';
 import { Injectable } from '@nestjs/common';
 import type { ErrorCode } from '../errors/error-answers.js';
@@ -8,7 +8,7 @@ import type { ErrorCode } from '../errors/error-answers.js';
 export class ServiceMetrics {
   private readonly rejected;
 
-  constructor(inference: InferenceService, metrics: MetricsRegistry) {
+  constructor(inference: InferenceService, storage: JobStorage, metrics: MetricsRegistry) {
     this.rejected = metrics.counter(
       'qwen_image_requests_rejected_total',
       'Requests for pictures that were refused and became no job, by error code',
@@ -27,6 +27,11 @@ export class ServiceMetrics {
     metrics.mirrorLevel('qwen_image_jobs_pending', 'Jobs that wait', () => inference.depth().pending);
     metrics.mirrorLevel('qwen_image_jobs_running', 'Jobs that run', () => inference.depth().running);
     metrics.mirrorLevel('qwen_image_queue_capacity', 'Jobs that may wait', () => inference.depth().max);
+    metrics.mirrorLevel('qwen_image_jobs_stored_bytes', 'Of all jobs, with what is kept free for their results', () => {
+      return storage.use().jobsUsed;
+    });
+    metrics.mirrorLevel('qwen_image_jobs_stored_max_bytes', 'That all jobs together may have', () => storage.use().jobsMax);
+    metrics.mirrorLevel('qwen_image_disk_free_bytes', 'Free on the disk of the jobs', () => storage.use().free ?? []);
   }
 
   countRefusal(reason: ErrorCode): void {

@@ -11,7 +11,7 @@ import { JobFolder, notFound } from './job-folder.js';
 import { encodeEvent, encodeRecord, maxJsonBytes, parseEvent, parseRecord } from './job-record.js';
 import type { JobStore, StoreOptions } from './job-store.js';
 import { prepareDirectory } from './jobs-directory.js';
-import { checkFreeSpace, checkLimit, refusalOf, StorageRefusal } from './storage-limit.js';
+import { checkFreeSpace, checkLimit, freeBytesOf, refusalOf, StorageRefusal } from './storage-limit.js';
 import { StoreUsage } from './store-usage.js';
 import { StoredJobs } from './stored-jobs.js';
 
@@ -153,6 +153,10 @@ export class FileJobStore implements JobStore {
 
   usedBytes(): number {
     return this.usage.total;
+  }
+
+  freeBytes(): Promise<number | null> {
+    return freeBytesOf(this.path);
   }
 
   bytesOf(jobId: string): number {

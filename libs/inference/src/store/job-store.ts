@@ -41,5 +41,7 @@ export interface JobStore {
   remove(jobId: string): Promise<void>;
   /** Of all jobs, with what is reserved. */
   usedBytes(): number;
+  /** Of the disk; null when it does not tell. */
+  freeBytes(): Promise<number | null>;
   bytesOf(jobId: string): number;
 }

@@ -35,12 +35,16 @@ export function checkLimit(neededBytes: number, usedBytes: number, maxBytes: num
   throw new StorageRefusal(message, message);
 }
 
+/** Null: it does not tell, as some network and user-space file systems (all zero). */
+export async function freeBytesOf(folder: string): Promise<number | null> {
+  const { bavail, blocks, bsize } = await statfs(folder);
+  return blocks === 0 ? null : bavail * bsize;
+}
+
 /** @throws StorageRefusal when the disk cannot hold all that is promised */
 export async function checkFreeSpace(folder: string, promisedBytes: number): Promise<void> {
-  const { bavail, blocks, bsize } = await statfs(folder);
-  const freeBytes = bavail * bsize;
-  // Some network and user-space file systems tell nothing: all zero.
-  if (blocks === 0 || freeBytes >= promisedBytes + marginBytes) return;
+  const freeBytes = await freeBytesOf(folder);
+  if (freeBytes === null || freeBytes >= promisedBytes + marginBytes) return;
   throw new StorageRefusal(
     "the server's disk has too little free space",
     `${freeBytes} bytes are free on the disk, ${promisedBytes} are promised to jobs, and ${marginBytes} stay free`,
