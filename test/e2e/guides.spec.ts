@@ -1,6 +1,6 @@
 import { loadConfig } from '@app/config';
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -16,6 +16,15 @@ const named = [
   ...['deployment', 'models', 'monitoring', 'security', 'troubleshooting'].map((x) => `docs/${x}`),
 ];
 const textOf = (guide: string) => readFileSync(join(projectRoot, `${guide}.md`), 'utf8');
+
+/** What the guides ask a server, one after another, and how it answers. */
+const asked: ReadonlyMap<string, number[]> = new Map([
+  ['README.md', [200, 200, 200, 400, 202, 200, 200]],
+  ['docs/deployment.md', [200]],
+  ['docs/monitoring.md', [200]],
+  // The last one: it leaves the server without a model.
+  ['docs/models.md', [202, 200, 202]],
+]);
 
 let folder: string;
 beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'guides-'))));
@@ -43,13 +52,7 @@ describe('commands that ask the server', () => {
     return [...stderr.matchAll(/status (\d+)/g)].map(([, status]) => Number(status));
   }
 
-  it.each([
-    ['README.md', [200, 200, 200, 400, 202, 200, 200]],
-    ['docs/deployment.md', [200]],
-    ['docs/monitoring.md', [200]],
-    // The last one: it leaves the server without a model.
-    ['docs/models.md', [202, 200, 202]],
-  ])('%s: are answered', async (guide, statuses) => {
+  it.each([...asked])('%s: are answered', async (guide, statuses) => {
     expect(await statusesOf(guide)).toEqual(statuses);
   });
 
@@ -65,6 +68,31 @@ it('README.md: makes keys that the server takes', async () => {
   const loaded = loadConfig({ argv: args.split(' '), env: {}, cwd: folder, projectRoot });
   expect(loaded).toMatchObject({ config: { auth: { keys: [{ name: 'alice' }] } } });
 });
+
+/** Blocks that neither this spec nor that of deploy/ runs, by how they begin, and the words that say so to a reader. */
+const markings: readonly [RegExp, string, string][] = [
+  [/^git clone <this repository> qwen-image-server/, 'docs/deployment', 'bare machine, CPU | run in a clean folder'],
+  [/^git clone <this repository> \/opt/, 'docs/deployment', 'The lines of that section were not run'],
+  [/^docker (build|run)/, 'docs/deployment', 'not built by Docker: no engine was at hand'],
+  [/^docker compose/, 'docs/deployment', 'Compose | not started'],
+  [/^helm/, 'docs/deployment', '`helm` and `kubectl` were not run'],
+  [/^npm start -- --model \/models\/Qwen-Image/, 'README', 'have not been run\nwith this version'],
+  [/^pip install huggingface_hub/, 'docs/models', 'these lines were not run'],
+  [/^cmake -S/, 'docs/performance', 'these lines were not run here'],
+];
+
+const docs = readdirSync(join(projectRoot, 'docs')).flatMap((name) => /^(.*)\.md$/.exec(name)?.slice(1) ?? []);
+
+it.each(['README', 'CONTRIBUTING', ...docs.filter((name) => name !== 'api').map((name) => `docs/${name}`)])(
+  '%s.md: has no commands but those that a test runs and those that are marked',
+  (guide) => {
+    const isRun = (block: string) => block.startsWith('KEY=') || (/\bcurl\b/.test(block) && asked.has(`${guide}.md`));
+    const isMarked = (block: string) =>
+      markings.some(([begin, where, words]) => begin.test(block) && textOf(where).includes(words));
+    const blocks = [...textOf(guide).matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, block = '']) => block);
+    expect(blocks.filter((block) => !isRun(block) && !isMarked(block))).toEqual([]);
+  },
+);
 
 /** What stands for a value of the reader's own. */
 const placeholders: readonly [RegExp, string][] = [
