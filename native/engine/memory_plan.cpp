@@ -59,13 +59,14 @@ at::ScalarType choose_dtype(const LoadOptions& options, c10::Device device,
   at::ScalarType dtype = options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
   if (options.dtype == "auto" && (device.is_cuda() || !fits(at::kFloat))) dtype = at::kBFloat16;
   if (!fits(dtype)) {
-    throw EngineError(
-        ErrorCode::InvalidModel,
-        "the weights need " +
-            std::to_string(elements * static_cast<int64_t>(c10::elementSize(dtype))) +
-            " bytes in " + (dtype == at::kFloat ? "float32" : "bfloat16") + ", " +
-            std::to_string(budget) +
-            " are there: use dtype bfloat16, residency sequential or a larger device");
+    const std::string smaller = std::string(dtype == at::kFloat ? "dtype bfloat16, " : "") +
+                                (options.sequential ? "" : "residency sequential, ");
+    throw EngineError(ErrorCode::InvalidModel,
+                      "the weights need " +
+                          std::to_string(elements * static_cast<int64_t>(c10::elementSize(dtype))) +
+                          " bytes in " + (dtype == at::kFloat ? "float32" : "bfloat16") + ", " +
+                          std::to_string(budget) + " are there: use " + smaller +
+                          "a larger memoryBudget or a larger device");
   }
   return dtype;
 }

@@ -96,6 +96,21 @@ TEST(Engine, RefusesOptionsItCannotHonour) {
   }
 }
 
+TEST(Engine, AdvisesOnlyWhatMakesTheWeightsSmaller) {
+  Engine engine;
+  const std::string folder = golden::checkpoint_folder(kModel);
+  const auto expect_advice = [&](const std::string& advice, const LoadOptions& options) {
+    expect_error(ErrorCode::InvalidModel, {" are there: use " + advice},
+                 [&] { engine.load(folder, options); });
+  };
+  expect_advice("dtype bfloat16, residency sequential, a larger memoryBudget",
+                {.device = "cpu", .dtype = "float32", .memory_budget = 1});
+  expect_advice("residency sequential, a larger memoryBudget",
+                {.device = "cpu", .memory_budget = 1});
+  expect_advice("a larger memoryBudget or a larger device",
+                {.device = "cpu", .sequential = true, .memory_budget = 1});
+}
+
 TEST(Engine, ChoosesBFloat16WhereFloat32DoesNotFit) {
   Engine engine;
   const std::string folder = golden::checkpoint_folder(kModel);

@@ -62,7 +62,7 @@ describe('the start', () => {
     const { port } = taken.address() as AddressInfo;
     const { code, stderr } = await new Server(['--port', String(port)]).ended;
     taken.close();
-    expect([code, stderr]).toEqual([1, expect.stringMatching(new RegExp(`EADDRINUSE.*${port}`))]);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(new RegExp(`server\\.port: ${port} cannot be used: .*EADDRINUSE`))]);
   });
 
   describe('with a model folder that cannot be served', () => {

@@ -1,4 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { OtlpReceiver, type ReceivedSpan } from '../fixtures/otlp-receiver.js';
 import { Client, fixture, small } from './client.js';
 import { eventually, projectRoot, Server, type LogRecord } from './server.js';
@@ -193,5 +196,18 @@ describe('without a receiver', () => {
     const lost = await Server.ready('--set', 'tracing.otlpEndpoint=http://127.0.0.1:9');
     await (await new Client(lost).postJson(small)).text();
     expect(await lost.stop()).toMatchObject({ code: 0 });
+  });
+
+  it('says that one refuses the spans', async () => {
+    const other = createServer((_request, response) => response.writeHead(404).end()).listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
+    const server = await Server.ready('--set', `tracing.otlpEndpoint=${url}`);
+    await (await new Client(server).postJson(small)).text();
+    const { level, message, requestId } = await server.logged(/^spans did not reach/);
+    expect([level, message]).toEqual(['warn', expect.stringMatching(`^spans did not reach ${url}: .*Not Found`)]);
+    expect(requestId).toBeUndefined();
+    await server.stop();
+    other.close();
   });
 });

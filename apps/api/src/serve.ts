@@ -4,9 +4,11 @@ import { InferenceService } from '@app/inference';
 import { createLogger, createNestLogger, startTracing } from '@app/observability';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
+import { AsyncResource } from 'node:async_hooks';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isLoopback } from './access/loopback.js';
+import { cannotListen } from './cannot-listen.js';
 import { ApiModule } from './api.module.js';
 import { configureApp } from './configure-app.js';
 import { HttpAdapter } from './http-adapter.js';
@@ -24,7 +26,11 @@ const hostPath = join(__dirname, '../../engine-host/src/main.js');
 export async function serve(config: AppConfig): Promise<void> {
   const software = readSoftware(projectRoot);
   const logger = createLogger(config.logging);
-  const flushSpans = await startTracing(config.tracing, software);
+  // Bound to the start: the record would have the ids of whichever request was traced last.
+  const onLost = AsyncResource.bind((reason: string) => {
+    logger.log('warn', `spans did not reach ${String(config.tracing.otlpEndpoint)}: ${reason}`, { context: 'tracing' });
+  });
+  const flushSpans = await startTracing(config.tracing, software, onLost);
   const nestLogger = createNestLogger(logger);
   const app = await NestFactory.create<NestExpressApplication>(
     ApiModule.forRoot({ config, software, hostPath, logger }),
@@ -52,7 +58,9 @@ export async function serve(config: AppConfig): Promise<void> {
   });
 
   const { host, port } = config.server;
-  await app.listen(port, host);
+  await app.listen(port, host).catch((error: unknown) => {
+    throw cannotListen(error, config.server);
+  });
   logger.log('info', `listening on ${await app.getUrl()}`, { context: 'http' });
   if (!config.auth.keys && !isLoopback(host)) {
     logger.log('warn', `open to whoever reaches ${host}: there are no auth.keys`, { context: 'http' });

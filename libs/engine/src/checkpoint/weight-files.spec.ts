@@ -1,7 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkWeightFile, weightFilesOf } from './weight-files.js';
+
+const nobody = 65534;
 
 let folder: string;
 beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'qwen-weights-'))));
@@ -43,7 +45,8 @@ describe('checkWeightFile', () => {
     ['a list', safetensors('[]', 0), /not an object/],
     ['no offsets', safetensors({ a: { dtype: 'F32' } }, 0), /a has no data_offsets/],
     ['odd offsets', safetensors({ a: { data_offsets: [0, -4] } }, 0), /a has no data_offsets/],
-    ['a text', Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:0'), /no safetensors file, or cut short/],
+    ['a text', Buffer.from('<!doctype html><title>Not found</title>'), /no safetensors file, or cut short/],
+    ['a Git LFS pointer', Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:0'), /git lfs pull/],
   ])('refuses a file that is %s', async (name, bytes, message) => {
     const path = write(name, bytes);
     await expect(checkWeightFile(path)).rejects.toMatchObject({ code: 'INVALID_MODEL', message: expect.stringMatching(message) });
@@ -52,6 +55,22 @@ describe('checkWeightFile', () => {
 
   it('refuses what is not there', async () => {
     await expect(checkWeightFile(join(folder, 'none'))).rejects.toThrow('no such file');
+  });
+
+  it('names what it may not read', async () => {
+    const path = write('secret', safetensors(header, 12));
+    chmodSync(path, 0);
+    chmodSync(folder, 0o755);
+    const isRoot = process.getuid?.() === 0; // who may read everything
+    if (isRoot) process.seteuid?.(nobody);
+    try {
+      await expect(checkWeightFile(path)).rejects.toMatchObject({
+        code: 'INVALID_MODEL',
+        message: expect.stringContaining('EACCES'),
+      });
+    } finally {
+      if (isRoot) process.seteuid?.(0);
+    }
   });
 });
 

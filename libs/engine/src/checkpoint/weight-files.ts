@@ -7,6 +7,8 @@ const maxIndexBytes = 64 * 1024 * 1024;
 /** What the format allows. */
 const maxHeaderBytes = 100_000_000;
 const lengthBytes = 8;
+/** A Git LFS pointer begins with "version https://git-lfs…". */
+const pointerBegin = Buffer.from('version ');
 
 /**
  * Files of a component's weights: the one file, or those that its index names.
@@ -42,12 +44,15 @@ export async function checkWeightFile(path: string): Promise<number> {
 
 /** Bytes of header and tensors. */
 async function dataBytesBehindHeader(path: string, size: number): Promise<number> {
-  const file = await open(path);
+  const file = await open(path).catch((error: unknown) => {
+    throw invalidModel(path, (error as Error).message);
+  });
   try {
     const length = Buffer.alloc(lengthBytes);
     if (size < lengthBytes || (await file.read(length, 0, lengthBytes, 0)).bytesRead < lengthBytes) {
       throw invalidModel(path, `${size} bytes: too short for a safetensors file`);
     }
+    if (length.equals(pointerBegin)) throw invalidModel(path, 'a Git LFS pointer, not the file that it stands for: git lfs pull');
     const headerBytes = Number(length.readBigUInt64LE());
     if (headerBytes > Math.min(maxHeaderBytes, size - lengthBytes)) {
       throw invalidModel(path, `a header of ${headerBytes} bytes in a file of ${size}: no safetensors file, or cut short`);

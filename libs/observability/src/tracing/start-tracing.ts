@@ -5,8 +5,9 @@ import type { SpanTarget } from './tracing-sdk.js';
 export async function startTracing(
   { otlpEndpoint, sampleRatio }: AppConfig['tracing'],
   { name, version }: Pick<SpanTarget, 'name' | 'version'>,
+  onLost: SpanTarget['onLost'],
 ): Promise<() => Promise<void>> {
   if (otlpEndpoint === null) return () => Promise.resolve();
   const { sendSpans } = await import('./tracing-sdk.js');
-  return sendSpans({ endpoint: otlpEndpoint, sampleRatio, name, version });
+  return sendSpans({ endpoint: otlpEndpoint, sampleRatio, name, version, onLost });
 }
