@@ -128,6 +128,8 @@ if [ "$purpose" = help ]; then
     exit 0
 fi
 
+# A variant that there is not ends here, before anything is installed.
+libtorch_label=$(libtorch_name)
 needs_libtorch=false needs_native=false needs_pip=false
 libtorch_is_current || needs_libtorch=true
 ! "$needs_libtorch" && npm_is_current && native_is_current || needs_native=true
@@ -136,7 +138,7 @@ libtorch_is_current || needs_libtorch=true
 
 step 'system packages' system_is_current install_packages
 step 'npm dependencies' npm_is_current install_npm
-step "libtorch ($(libtorch_name))" libtorch_is_current get_libtorch
+step "libtorch ($libtorch_label)" libtorch_is_current get_libtorch
 step 'native engine (some minutes the first time)' native_is_current build_native
 step 'TypeScript build' ts_is_current build_ts
 ! "$needs_tests" || step 'deployment tools' deploy_tools_are_current install_deploy_tools

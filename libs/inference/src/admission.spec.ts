@@ -46,6 +46,15 @@ describe(Admission.name, () => {
     );
   });
 
+  it('does not ask the client for less when nothing that it could ask for fits', () => {
+    const engine = new ScriptedEngine();
+    engine.become({ model: { ...demoModel, memory: { ...memory, budget: memory.resident } } });
+    const admission = new Admission(engine as never, limits);
+    expect(() => admission.assertFits(sized(64, 64), { previews: 0 })).toThrow(
+      'no picture of this shape fits beside the model: the server needs more memory, or a larger model.memoryBudget',
+    );
+  });
+
   it('counts the start picture', () => {
     const admission = admissionFor(sized(64, 64));
     const file = { field: 'image', bytes: Buffer.alloc(0), size: { width: 4000, height: 4000 } };

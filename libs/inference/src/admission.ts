@@ -41,12 +41,16 @@ export class Admission {
     const shape: RequestShape = { ...generate, previews, image };
     if (fits(shape, model.memory)) return;
     const { width, height, numImages } = generate;
-    const largest = largestThatFits(shape, model.memory, { ...this.limits, sizeMultiple: model.sizeMultiple });
+    const bounds = { ...this.limits, sizeMultiple: model.sizeMultiple };
+    const largest = largestThatFits(shape, model.memory, bounds);
+    const least = { ...shape, prompt: '', negativePrompt: '', numImages: 1, previews: 0, image: undefined };
     const count = numImages === 1 ? 'one image' : `${numImages} images`;
     const needed = `needs about ${inMebibytes(memoryNeeded(shape, model.memory))} of ${inMebibytes(model.memory.budget)} MiB of memory`;
     const allowed = largest
       ? `the largest size of this shape that fits is ${largest.width}x${largest.height}`
-      : 'no size of this shape fits: ask for fewer images or a shorter prompt';
+      : largestThatFits(least, model.memory, bounds)
+        ? 'no size of this shape fits: ask for fewer images or a shorter prompt'
+        : 'no picture of this shape fits beside the model: the server needs more memory, or a larger model.memoryBudget';
     throw new ServiceError('REQUEST_TOO_LARGE', `${count} of ${width}x${height} ${needed}; ${allowed}`, {
       faults: [{ field: 'width', message: `and height ${width}x${height} need more memory than there is; ${allowed}` }],
     });
