@@ -186,6 +186,17 @@ describe('the end', () => {
   });
 });
 
+describe('a reader of the log that goes away', () => {
+  it('takes nothing with it', async () => {
+    const server = await Server.ready();
+    const client = new Client(server);
+    server.closeLog();
+    for (let i = 0; i < 3; i++) await answerOf(await client.postJson(small));
+    const { code, stderr } = await server.stop();
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/^the log cannot be written any more: write EPIPE\n$/)]);
+  });
+});
+
 describe('a client that goes away', () => {
   it('takes its job with it', async () => {
     const server = await Server.ready();

@@ -103,6 +103,11 @@ export class Server {
     }
   }
 
+  /** Nobody reads its log any more. */
+  closeLog(): void {
+    this.child.stdout?.destroy();
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.child.kill(signal);
   }

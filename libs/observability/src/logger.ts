@@ -21,7 +21,18 @@ export function createLogger(logging: AppConfig['logging'], output: NodeJS.Writa
     ),
     transports: [new transports.Stream({ stream: output })],
   });
+  surviveLossOf(output);
   return logger;
+}
+
+/** Whoever reads the log may end (`npm start | head`), and its disk may be full: the jobs go on, and stderr is told, if it is there. */
+function surviveLossOf(output: NodeJS.WritableStream): void {
+  const ignore = () => undefined;
+  output.once('error', (error: Error) => {
+    output.on('error', ignore);
+    process.stderr.on('error', ignore);
+    process.stderr.write(`the log cannot be written any more: ${error.message}\n`);
+  });
 }
 
 /** The same logger as Nest's: every `new Logger(X.name)` of the application writes through it. */
