@@ -158,6 +158,19 @@ def text_to_image(pipelines: Pipelines, chosen, drawing: Drawing, url: str | Non
     return results, comparisons
 
 
+def by_service(folder: Path, chosen, drawing: Drawing, url: str, compare: int) -> tuple[list[dict], list[dict]]:
+    """As `text_to_image`, of the service's pictures; the pipeline draws those that are compared."""
+    results, comparisons, reporter = [], [], Reporter(len(chosen))
+    pipelines = Pipelines(folder) if compare else None
+    for i, scene, text in chosen:
+        picture = served(url, text, 1000 + i, drawing)
+        results.append(result(i, group(scene), text, judged(scene, picture)))
+        if len(comparisons) < compare:
+            comparisons.append({"index": i, **compared(pipelines.draw(text, 1000 + i, drawing), picture)})
+        reporter.add(results[-1]["seen"])
+    return results, comparisons
+
+
 def image_to_image(pipelines: Pipelines, chosen, drawing: Drawing, strength: float) -> list[dict]:
     """Start pictures are drawn scenes; the caption asks for another colour or another form of the shape."""
     results, reporter = [], Reporter(len(chosen))
@@ -170,6 +183,12 @@ def image_to_image(pipelines: Pipelines, chosen, drawing: Drawing, strength: flo
         results.append(result(i, what, text, judged(new, to_8_bits(picture))))
         reporter.add(results[-1]["seen"])
     return results
+
+
+def print_results(results: list[dict]) -> None:
+    print("\n".join(table(results)))
+    for miss in (r for r in results if not all(r["seen"].values())):
+        print("  miss:", ", ".join(a for a, right in miss["seen"].items() if not right), "|", miss["prompt"])
 
 
 def print_comparison(comparisons: list[dict]) -> None:
@@ -205,6 +224,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strength", type=float, default=0.7)
     parser.add_argument("--url", help="a running service with the same model, to compare pictures with")
     parser.add_argument("--compare", type=int, default=24, help="how many pictures to compare")
+    parser.add_argument("--by-service", action="store_true", help="judge the pictures of --url; the pipeline draws the compared ones only: faster")
     parser.add_argument("--json", type=Path, help="file for all results")
     parser.add_argument("--threads", type=int, default=2)
 
@@ -225,14 +245,18 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.truth:
         report["truth"] = judge_truth(chosen, drawing)
         print("\n".join(["the judge on drawn scenes", *table(report["truth"])]))
+    elif arguments.by_service:
+        results, comparisons = by_service(arguments.folder, chosen, drawing, arguments.url, arguments.compare)
+        report |= {"drawnBy": "service", "results": results, "comparisons": comparisons}
+        print_results(results)
+        if comparisons:
+            print_comparison(comparisons)
     else:
         pipelines = Pipelines(arguments.folder)
         if chosen:
             results, comparisons = text_to_image(pipelines, chosen, drawing, arguments.url, arguments.compare)
             report |= {"results": results, "comparisons": comparisons}
-            print("\n".join(table(results)))
-            for miss in (r for r in results if not all(r["seen"].values())):
-                print("  miss:", ", ".join(a for a, right in miss["seen"].items() if not right), "|", miss["prompt"])
+            print_results(results)
             if comparisons:
                 print_comparison(comparisons)
         if arguments.image_to_image:
