@@ -60,7 +60,7 @@ describe('demo-sheet.mjs', () => {
     });
     expect(sent).toEqual(prompts.map((prompt) => ({ prompt, seed: 7 })));
 
-    const { data, info } = await sharp(out).raw().toBuffer({ resolveWithObject: true });
+    const { data, info } = await sharp(readFileSync(out)).raw().toBuffer({ resolveWithObject: true });
     expect(info).toMatchObject({ width: 8 + 6 * 264, height: 8 + 4 * (256 + 38) });
     prompts.forEach((prompt, index) => {
       const [x, y] = [8 + (index % 6) * 264 + 128, 8 + Math.floor(index / 6) * 294 + 128];
