@@ -159,6 +159,15 @@ DeviceStats device_stats(std::optional<c10::Device> device) {
   return stats;
 }
 
+bool still_computes(c10::Device device) noexcept {
+  try {
+    const at::Tensor one = at::ones({}, at::TensorOptions(device).dtype(at::kInt));
+    return (one + one).item<int>() == 2;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 void release_caches(c10::Device device) noexcept {
   if (!device.is_cuda()) {
     malloc_trim(0);

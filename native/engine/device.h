@@ -23,6 +23,10 @@ void configure_backends();
 
 DeviceInfo describe_device(c10::Device device);
 DeviceStats device_stats(std::optional<c10::Device> device);
+// Whether the device still adds up two numbers. After some errors (an illegal address, a failed
+// assertion in a kernel, a device that fell off its bus) CUDA refuses everything that the process
+// asks of it.
+bool still_computes(c10::Device device) noexcept;
 // Returns cached blocks to the device, as far as it still works.
 void release_caches(c10::Device device) noexcept;
 std::optional<std::string> cuda_version();

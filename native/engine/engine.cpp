@@ -29,6 +29,12 @@ namespace {
 constexpr int64_t kDefaultLatentSide = 128;  // diffusers' default_sample_size
 constexpr const char* kServedClass = "QwenImagePipeline";
 
+// An error that is none of the request's: either this was all, or the device is of no more use.
+[[noreturn]] void throw_unexpected(std::optional<c10::Device> device, const char* what) {
+  const bool lost = device && !still_computes(*device);
+  throw EngineError(lost ? ErrorCode::DeviceLost : ErrorCode::Internal, what);
+}
+
 // The one place where exceptions become codes. Runs `body` in inference mode, with `device` as the
 // current one.
 template <typename Body>
@@ -40,10 +46,9 @@ auto translated(std::optional<c10::Device> device, const Body& body) {
   } catch (const EngineError& error) {
     if (error.code() != ErrorCode::OutOfMemory) throw;
   } catch (const c10::Error& error) {
-    if (!is_out_of_memory(error))
-      throw EngineError(ErrorCode::Internal, error.what_without_backtrace());
+    if (!is_out_of_memory(error)) throw_unexpected(device, error.what_without_backtrace());
   } catch (const std::exception& error) {
-    if (!is_out_of_memory(error)) throw EngineError(ErrorCode::Internal, error.what());
+    if (!is_out_of_memory(error)) throw_unexpected(device, error.what());
   }
   // Out of memory. Not before the caught exception is gone: it may lie at the end of the C
   // library's heap, which goes back to the system up to there.

@@ -76,7 +76,7 @@ class Engine final {
 
   // Replaces a loaded model. InvalidModel names the file; EngineUnavailable: no such device.
   ModelInfo load(const std::string& folder, const LoadOptions& options);
-  // After OutOfMemory, as after every other error, the engine goes on working.
+  // After OutOfMemory, as after every other error but DeviceLost, the engine goes on working.
   GenerateResult generate(const GenerateRequest& request, const Events& events,
                           const CancelToken& cancel);
   DeviceStats stats() const;

@@ -6,9 +6,8 @@ namespace qwen::errors {
 namespace {
 
 constexpr std::array kNames = {
-    "INVALID_ARGUMENT", "UNSUPPORTED_BY_MODEL", "INVALID_MODEL", "REQUEST_TOO_LARGE",
-    "CANCELLED",        "NUMERICAL_FAILURE",    "OUT_OF_MEMORY", "ENGINE_UNAVAILABLE",
-    "INTERNAL",
+    "INVALID_ARGUMENT",  "UNSUPPORTED_BY_MODEL", "INVALID_MODEL", "REQUEST_TOO_LARGE",  "CANCELLED",
+    "NUMERICAL_FAILURE", "OUT_OF_MEMORY",        "DEVICE_LOST",   "ENGINE_UNAVAILABLE", "INTERNAL",
 };
 static_assert(kNames.size() == static_cast<size_t>(ErrorCode::Internal) + 1);
 

@@ -16,6 +16,7 @@ enum class ErrorCode {
   Cancelled,
   NumericalFailure,
   OutOfMemory,
+  DeviceLost,
   EngineUnavailable,
   Internal,
 };

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <new>
 
+#include "engine/device.h"
 #include "pipeline/headroom.h"
 #include "tests/expect_error.h"
 #include "tests/golden.h"
@@ -176,6 +177,12 @@ TEST(Engine, WorksOnAfterOutOfMemory) {
   }
   EXPECT_EQ(engine.generate(small_request(), {}, CancelToken()).images.at(0).data,
             before.images.at(0).data);
+}
+
+// Tensors on "meta" have no values: it stands for a device that answers nothing any more.
+TEST(Device, IsLostWhenItComputesNothing) {
+  EXPECT_TRUE(still_computes(c10::Device(c10::kCPU)));
+  EXPECT_FALSE(still_computes(c10::Device(c10::kMeta)));
 }
 
 TEST(Engine, DrawsNothingWithoutHeadroom) {

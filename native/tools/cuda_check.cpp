@@ -1,7 +1,7 @@
 // Checks the engine on a device of a machine that has libtorch (or PyTorch) and no Node: recorded
-// outputs of diffusers in float32 and bfloat16, cancel, out of memory and recovery, then times per
-// stage at the released models' layer sizes. Ends with `N passed, N failed`; exit status 0 only
-// when nothing failed.
+// outputs of diffusers in float32 and bfloat16, cancel, out of memory and recovery, times per stage
+// at the released models' layer sizes, and what it says of a lost device. Ends with `N passed, N
+// failed`; exit status 0 only when nothing failed.
 #include <ATen/ATen.h>
 #include <ATen/DeviceAccelerator.h>
 #include <c10/core/DeviceGuard.h>
@@ -137,6 +137,27 @@ void check_out_of_memory(engine::Engine& engine, at::Device device) {
          "the same picture after out of memory");
 }
 
+// Last of all: nothing else can be asked of the device afterwards.
+void check_device_loss(engine::Engine& engine, at::Device device) {
+  report(engine::still_computes(device), "the device computes");
+  if (!device.is_cuda()) {
+    std::printf("      a lost device: only checked on CUDA\n");
+    return;
+  }
+  try {
+    // A kernel's assertion on the index fails.
+    const at::Tensor beyond = at::full({1}, 1 << 20, at::TensorOptions(device).dtype(at::kLong));
+    at::ones({4}, at::TensorOptions(device)).index_select(0, beyond);
+    at::accelerator::synchronizeDevice(device.index());
+    report(false, "an index beyond the end is an error");
+  } catch (const std::exception&) {
+    const std::string code =
+        code_of([&] { engine.generate(small_request(), {}, engine::CancelToken()); });
+    report(code == "DEVICE_LOST" && !engine::still_computes(device),
+           "a picture after a failed kernel: " + code);
+  }
+}
+
 template <typename Work>
 void time_stage(const char* name, at::Device device, const Work& work) {
   const auto wait = [&] {
@@ -224,11 +245,11 @@ int main(int argc, char** argv) try {
   engine.load(golden::checkpoint_folder("released"), {.device = device_name, .dtype = "float32"});
   check_cancel(engine);
   check_out_of_memory(engine, device);
-  engine.unload();
   if (side > 0) {
     const c10::InferenceMode inference;
     bench(device, side);
   }
+  check_device_loss(engine, device);
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
 } catch (const std::exception& error) {

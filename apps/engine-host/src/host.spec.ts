@@ -65,13 +65,13 @@ class FakeEngine implements NativeEngine {
 describe(Host.name, () => {
   let engine: FakeEngine;
   let sent: FromHost[];
-  let exits: number;
+  let exits: number[];
   let host: Host;
 
   beforeEach(() => {
     engine = new FakeEngine();
     sent = [];
-    exits = 0;
+    exits = [];
     const addon: Addon = {
       Engine: function () {
         return engine;
@@ -83,7 +83,7 @@ describe(Host.name, () => {
     host = new Host(
       addon,
       (message) => sent.push(message),
-      () => (exits += 1),
+      (code) => exits.push(code),
     );
   });
 
@@ -248,6 +248,19 @@ describe(Host.name, () => {
     log.mockRestore();
   });
 
+  it('ends without an answer when the device is lost under a job or a load', async () => {
+    const log = jest.spyOn(console, 'error').mockImplementation();
+    await load();
+    sent.length = 0;
+    engine.failure = new EngineError('DEVICE_LOST', 'CUDA error: an illegal memory access was encountered');
+    await generate('a');
+    await load();
+    expect(sent).toEqual([]);
+    expect(exits).toEqual([1, 1]);
+    expect(log).toHaveBeenCalledWith(expect.stringContaining('an illegal memory access'));
+    log.mockRestore();
+  });
+
   it('answers a job that comes before the model', async () => {
     await generate('a');
     expect(sent).toEqual([{ type: 'failed', jobId: 'a', error: { code: 'ENGINE_UNAVAILABLE', message: 'no model is loaded' } }]);
@@ -262,6 +275,6 @@ describe(Host.name, () => {
     await load();
     await host.receive({ type: 'shutdown' });
     expect(engine.disposed).toBe(true);
-    expect(exits).toBe(1);
+    expect(exits).toEqual([0]);
   });
 });

@@ -35,7 +35,7 @@ export class Host {
   constructor(
     private readonly addon: Addon,
     private readonly send: (message: FromHost) => void,
-    private readonly exit: () => void,
+    private readonly exit: (code: number) => void,
   ) {
     this.engine = new addon.Engine();
   }
@@ -58,7 +58,7 @@ export class Host {
   async shutDown(): Promise<void> {
     this.closing = true;
     await this.engine.dispose().catch((error: unknown) => console.error(error));
-    this.exit();
+    this.exit(0);
   }
 
   private async load(message: LoadMessage): Promise<void> {
@@ -66,7 +66,7 @@ export class Host {
       const model = await this.loadModel(message);
       this.send({ type: 'loaded', model, stats: this.engine.stats() });
     } catch (error) {
-      this.send({ type: 'load-failed', error: failureOf(error) });
+      if (!this.endWith(error)) this.send({ type: 'load-failed', error: failureOf(error) });
     }
   }
 
@@ -135,9 +135,19 @@ export class Host {
       const result = await this.engine.generate(jobId, native, (event) => this.tell(jobId, event));
       this.send({ type: 'result', jobId, result: { ...result, warnings } });
     } catch (error) {
+      if (this.endWith(error)) return;
       this.send({ type: 'failed', jobId, error: failureOf(error) });
     }
     if (this.prompts && !this.closing) this.send({ type: 'stats', stats: this.engine.stats() });
+  }
+
+  /** A lost device answers a new process, if any: to the server this end is a crash, and the job is drawn by the next host. */
+  private endWith(error: unknown): boolean {
+    const { code, message } = toEngineError(error);
+    if (code !== 'DEVICE_LOST') return false;
+    console.error(`the device answers this process no more: ${message}`);
+    this.exit(1);
+    return true;
   }
 
   private tell(jobId: string, event: Progress | Preview): void {

@@ -36,7 +36,7 @@ function openAddon(): Addon | null {
 }
 
 function serve(addon: Addon): void {
-  const host = new Host(addon, send, () => process.exit());
+  const host = new Host(addon, send, (code) => process.exit(code));
   process.on('message', (message) => void host.receive(message as ToHost));
   // The addon's exit hook waits for the engine thread, also in mid-step.
   process.on('disconnect', () => process.exit());

@@ -10,6 +10,7 @@ export const engineErrorCodes = [
   'CANCELLED',
   'NUMERICAL_FAILURE', // NaN or Inf: the message names the stage
   'OUT_OF_MEMORY', // the device could not hold this request; the next one works
+  'DEVICE_LOST', // the device answers this process no more: the host ends, and another one draws the job
   'ENGINE_UNAVAILABLE', // not loaded, disposed, or its process has ended
   'INTERNAL',
 ] as const;

@@ -2,8 +2,11 @@ import { EngineError, type EngineErrorCode } from '@app/engine';
 import { ImageError, type ImageErrorCode } from '@app/image-processing';
 import { ServiceError, type FieldFault, type ServiceErrorCode } from './service.error.js';
 
+/** Faults of the checkpoint or of the device, not of a request: clients hear INTERNAL. */
+type UntoldCode = 'INVALID_MODEL' | 'DEVICE_LOST';
+
 /** Every code that a job may end with or a request be refused with. */
-export type JobErrorCode = ServiceErrorCode | ImageErrorCode | Exclude<EngineErrorCode, 'INVALID_MODEL'>;
+export type JobErrorCode = ServiceErrorCode | ImageErrorCode | Exclude<EngineErrorCode, UntoldCode>;
 
 /** An error as it is told and stored: no stack, no paths, nothing that only the log may know. */
 export interface JobError {
@@ -32,11 +35,15 @@ export function toJobError(error: unknown): JobError {
     return { code, message, param: faults[0]?.field ?? null, faults, retryAfterS: retryAfterS ?? null };
   }
   if (error instanceof ImageError) return ofField(error.code, error.field, error.message);
-  if (error instanceof EngineError && error.code !== 'INVALID_MODEL' && error.code !== 'INTERNAL') {
+  if (error instanceof EngineError) {
     const { code, field, message } = error;
-    return field === undefined ? plainJobError(code, message) : ofField(code, field, message);
+    if (isTold(code)) return field === undefined ? plainJobError(code, message) : ofField(code, field, message);
   }
   return plainJobError('INTERNAL', 'an internal error; the log has it under this request id');
+}
+
+function isTold(code: EngineErrorCode): code is Exclude<EngineErrorCode, UntoldCode | 'INTERNAL'> {
+  return code !== 'INVALID_MODEL' && code !== 'DEVICE_LOST' && code !== 'INTERNAL';
 }
 
 export function plainJobError(code: JobErrorCode, message: string): JobError {
