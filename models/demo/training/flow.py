@@ -28,16 +28,18 @@ from muon import Muon
 from networks import (
     PIXELS_PER_TOKEN, Prompts, build_text_encoder, build_transformer, load_tokenizer, pack, trained_parameters, velocity,
 )
+from scenes import RELATIONS
 from workdir import WorkDir
 
 EMPTY_CAPTION = " "
 EMPTY_CAPTION_SHARE = 0.1
 SIGMA_BANDS = 4
+TRAITS = {"plain", "none", "gradient", "sunset", "small", "large", *RELATIONS}
 
 
 @dataclass
 class Settings:
-    """One stretch. `sizes` gives the pictures' sizes and how often a step takes each."""
+    """One stretch. `sizes` gives the pictures' sizes and how often a step takes each; `emphasis` what is drawn more often."""
 
     seed: int = 0
     steps: int = 4000
@@ -52,6 +54,7 @@ class Settings:
     sizes: str = "256x256:1"
     empty_share: float = 0.03
     one_share: float = 0.63
+    emphasis: str = ""
     pool: int = 1024
     reuse: float = 4.0
     checkpoint_steps: int = 100
@@ -68,6 +71,15 @@ def parsed_sizes(text: str) -> dict[tuple[int, int], float]:
             raise ValueError(f"{size}: width and height must be multiples of {PIXELS_PER_TOKEN}")
         sizes[width, height] = float(share)
     return sizes
+
+
+def parsed_emphasis(text: str) -> tuple[tuple[str, float], ...]:
+    """As in "gradient:3,small:2"."""
+    parts = [part.split(":") for part in text.split(",") if part]
+    unknown = sorted({trait for trait, _ in parts} - TRAITS)
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: no trait of a scene; there are {', '.join(sorted(TRAITS))}")
+    return tuple((trait, float(factor)) for trait, factor in parts)
 
 
 def rate_share(step: int, settings: Settings) -> float:
@@ -94,7 +106,8 @@ class Data:
         self.settings = settings
         self.sizes = parsed_sizes(settings.sizes)
         total = sum(self.sizes.values())
-        shares, vae, normalise = Shares(settings.empty_share, settings.one_share), work.load_vae(), work.normaliser()
+        shares = Shares(settings.empty_share, settings.one_share, parsed_emphasis(settings.emphasis))
+        vae, normalise = work.load_vae(), work.normaliser()
         self.pools = {
             size: Pool(
                 vae, normalise, f"flow-{settings.seed}", *size,

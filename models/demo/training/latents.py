@@ -15,15 +15,19 @@ import scenes
 
 @dataclass(frozen=True)
 class Shares:
-    """Shares of scenes without a shape and with one; the rest have two."""
+    """Shares of scenes without a shape and with one, the rest have two; and how many times as often a trait is drawn."""
 
     empty: float = 0.03
     one: float = 0.63
+    emphasis: tuple[tuple[str, float], ...] = ()
 
 
 def drawn(seed: str, indices, width: int, height: int, shares: Shares) -> tuple[list[dict], torch.Tensor]:
     """Scenes and their pictures `[N, 3, height, width]` in -1..1, at 8-bit values as files have."""
-    chosen = [scenes.sample_scene(random.Random(f"{seed}/{width}x{height}/{i}"), shares.empty, shares.one) for i in indices]
+    chosen = [
+        scenes.emphasised_scene(random.Random(f"{seed}/{width}x{height}/{i}"), shares.empty, shares.one, shares.emphasis)
+        for i in indices
+    ]
     pixels = np.stack([scenes.draw(scene, width, height) for scene in chosen]).round()
     return chosen, torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1
 

@@ -178,6 +178,21 @@ def sample_scene(rng: random.Random, empty: float = 0.03, one: float = 0.63) -> 
     return scene
 
 
+def traits(scene: dict) -> set[str]:
+    """What an emphasis can name: the kind of background, the relation, and sizes."""
+    return {scene["bgkind"], scene.get("rel", "")} | {shape.get("size", "") for shape in scene["shapes"]}
+
+
+def emphasised_scene(rng: random.Random, empty: float, one: float, emphasis: tuple[tuple[str, float], ...]) -> dict:
+    """A random scene, one with a trait of `emphasis` that many times as likely beside the others as it was."""
+    most = math.prod(max(1.0, factor) for _, factor in emphasis)
+    while True:
+        scene = sample_scene(rng, empty, one)
+        weight = math.prod(factor for trait, factor in emphasis if trait in traits(scene))
+        if rng.random() * most < weight:
+            return scene
+
+
 def colour(scene: dict, rng: random.Random) -> None:
     """The colours that are painted. Without a background in the caption it is white, behind a white shape black."""
     used = [shape["color"] for shape in scene["shapes"]]
