@@ -73,7 +73,8 @@ describe('Job', () => {
 
   it.each([-86_400_000, 86_400_000])('never begins before it was made nor ends before it began: clock set by %i ms', (jumpMs) => {
     const clock = jest.spyOn(Date, 'now').mockReturnValue(5_000_000_000);
-    const stamps = ({ createdAt, startedAt, finishedAt }: Job) => [createdAt, startedAt, finishedAt];
+    const whole = (ms: number | null) => ms && Math.floor(ms);
+    const stamps = ({ createdAt, startedAt, finishedAt }: Job) => [createdAt, startedAt, finishedAt].map(whole);
     const waiting = newJob();
     const running = newJob();
     running.moveTo('running');
@@ -92,6 +93,16 @@ describe('Job', () => {
     expect(stamps(next)).toEqual([5_000_000_000, now, null]);
     waiting.moveTo('cancelled');
     expect(stamps(waiting)).toEqual([5_000_000_000, null, now]);
+    clock.mockRestore();
+  });
+
+  it('has a later time of creation than the job before it, also within one millisecond', () => {
+    const clock = jest.spyOn(Date, 'now').mockReturnValue(1_800_000_000_000);
+    const times = Array.from({ length: 500 }, () => newJob().createdAt);
+    expect(times).toEqual([...new Set(times)].sort((a, b) => a - b));
+    expect(times.map(Math.floor)).toEqual(times.map(() => 1_800_000_000_000));
+    clock.mockReturnValue(1_800_000_000_001);
+    expect(newJob().createdAt).toBe(1_800_000_000_001);
     clock.mockRestore();
   });
 

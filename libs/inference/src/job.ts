@@ -27,6 +27,17 @@ export const maxAttempts = 2;
 
 const tokenBytes = 32;
 
+/** Finer than any time that is told, and kept by a number as large as the epoch's milliseconds. */
+const tieMs = 0.001;
+let latestCreation = 0;
+
+/** Now; of jobs that are made within one millisecond the later one has the later time: the next server runs them in this order. */
+function creationTime(): number {
+  const now = Date.now();
+  latestCreation = Math.floor(latestCreation) === now ? latestCreation + tieMs : now;
+  return latestCreation;
+}
+
 /** A request with a state. Times are milliseconds since the epoch; durations are measured apart, by a clock that never jumps. */
 export class Job {
   readonly id: string;
@@ -50,7 +61,7 @@ export class Job {
     this.request = request;
     this.currentOrder = order;
     this.id = before?.record.id ?? randomUUID();
-    this.createdAt = before?.record.createdAt ?? Date.now();
+    this.createdAt = before?.record.createdAt ?? creationTime();
     this.token = before?.record.token ?? randomBytes(tokenBytes).toString('base64url');
     this.attempt = before?.record.attempt ?? 0;
     this.events = new JobEvents(before?.record.events, before?.previews);
