@@ -516,6 +516,14 @@ describe(InferenceService.name, () => {
       expect(((await answered(again)) as Outcome).result.images[0]?.bytes.toString()).toBe('mine');
     });
 
+    it('cancels nothing that it has left to the next one, which does', async () => {
+      const { id } = await submit(isAsync);
+      await server.service.drain(0);
+      await expect(server.service.cancel(id)).rejects.toMatchObject({ code: 'INTERRUPTED', retryAfterS: 10 });
+      await restart();
+      expect(await server.service.cancel(id)).toMatchObject({ record: { state: 'cancelled' } });
+    });
+
     it('takes back a run that it stopped, as often as that may be', async () => {
       const { id } = await submitRunning(isAsync);
       for (let i = 0; i < 5; i++) {

@@ -12,6 +12,7 @@ import { Job } from './job.js';
 import type { JobEvent, JobImage, JobOrder, JobRecord, JobRequest } from './job.types.js';
 import { LiveClients } from './live-clients.js';
 import type { UsedParameters } from './parameters.js';
+import { interrupted } from './queue/end-reasons.js';
 import { JOB_QUEUE, type JobQueue, type JobTally, type QueueDepth } from './queue/job-queue.js';
 import { ResultEncoder } from './result-encoder.js';
 import { ServiceError } from './service.error.js';
@@ -99,8 +100,12 @@ export class InferenceService {
     return record && { record, position: null, etaMs: null, ...this.ledger.expiryOf(record) };
   }
 
-  /** Ends a job that has not ended; resolves when it has, or after some seconds with the job as it stands. */
+  /**
+   * Ends a job that has not ended; resolves when it has, or after some seconds with the job as it stands.
+   * @throws ServiceError INTERRUPTED: this server stops, and has left the job to the next one
+   */
   async cancel(id: string): Promise<JobView | null> {
+    if (this.queue.isLeftToNextServer(id)) throw interrupted();
     if (this.queue.cancel(id)) {
       const enough = new AbortController();
       await Promise.race([

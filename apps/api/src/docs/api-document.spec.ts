@@ -29,7 +29,7 @@ const errorsOf: Record<string, ErrorCode[]> = {
   loadModel: ['UNAUTHENTICATED', ...ofJson, 'ENGINE_UNAVAILABLE'],
   unloadModel: ['UNAUTHENTICATED', ...ofJson, 'ENGINE_UNAVAILABLE'],
   getJob: ['UNAUTHENTICATED', 'INVALID_ARGUMENT', 'NOT_FOUND'],
-  cancelJob: ['UNAUTHENTICATED', 'INVALID_ARGUMENT', 'NOT_FOUND'],
+  cancelJob: ['UNAUTHENTICATED', 'INVALID_ARGUMENT', 'NOT_FOUND', 'INTERRUPTED'],
   streamJobEvents: ['UNAUTHENTICATED', 'INVALID_ARGUMENT', 'NOT_FOUND'],
   getJobImage: ['UNAUTHENTICATED', 'INVALID_ARGUMENT', 'NOT_FOUND', 'NOT_READY'],
   // Everything but what is of jobs, and of files where none come.

@@ -54,6 +54,7 @@ export class JobsController {
   })
   @ApiParam(idParam)
   @ApiOkResponse({ type: JobResponse, description: 'the job as it is now' })
+  @ApiErrors('INTERRUPTED')
   async cancel(@Param('id') id: string, @Req() request: Request): Promise<JobResponse> {
     await this.access.own(request, id);
     const view = await this.inference.cancel(id);

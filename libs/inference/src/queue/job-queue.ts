@@ -45,6 +45,8 @@ export interface JobQueue {
   restore(job: Job): Promise<JobResult>;
   /** Ends one job, waiting or running. False: not here (never came, or ended). */
   cancel(jobId: string): boolean;
+  /** Kept by `drain`: this server does nothing more with it. */
+  isLeftToNextServer(jobId: string): boolean;
   placeOf(job: Job): QueuePlace;
   /** Tells the readers of a job where it stands, now and as long as it has some, whenever that is news. */
   follow(job: Job): void;

@@ -30,7 +30,7 @@ export class MemoryJobQueue implements JobQueue {
   private readonly room: QueueRoom;
   private draining = false;
   /** Jobs that are left to the next server. */
-  private kept = 0;
+  private readonly kept = new Set<string>();
   private accepted = 0;
   private readonly ended: Record<EndState, number> = { completed: 0, failed: 0, cancelled: 0 };
 
@@ -64,6 +64,10 @@ export class MemoryJobQueue implements JobQueue {
 
   cancel(jobId: string): boolean {
     return this.stop(jobId, cancelled());
+  }
+
+  isLeftToNextServer(jobId: string): boolean {
+    return this.kept.has(jobId);
   }
 
   placeOf(job: Job): QueuePlace {
@@ -105,7 +109,7 @@ export class MemoryJobQueue implements JobQueue {
   }
 
   private get pending(): number {
-    return this.line.length + (this.replay ? 1 : 0) + this.kept;
+    return this.line.length + (this.replay ? 1 : 0) + this.kept.size;
   }
 
   private accept(job: Job, enter = (entry: Entry) => this.enterLine(entry)): Promise<JobResult> {
@@ -219,7 +223,7 @@ export class MemoryJobQueue implements JobQueue {
       this.end(entry, 'failed', interrupted());
       return;
     }
-    this.kept += 1;
+    this.kept.add(entry.id);
     clearTimeout(entry.deadline);
     this.whenSettled(entry, null, () => entry.reject(interrupted()));
   }
