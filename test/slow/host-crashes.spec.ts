@@ -20,7 +20,7 @@ describe('a host that dies again and again', () => {
     `comes back ${rounds} times, and draws as before`,
     async () => {
       const client = new Client(server);
-      const long = { ...small, width: 256, height: 256, num_inference_steps: 200 };
+      const long = { ...small, width: 256, height: 256, num_inference_steps: 100 };
       const before = firstOf(await client.draw(long));
       for (let round = 0; round < rounds; round++) {
         const records = server.log.length;
