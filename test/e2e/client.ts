@@ -24,6 +24,14 @@ export interface ErrorBody {
   details?: { field: string; message: string }[];
 }
 
+/** `model` of /health. */
+export interface Model {
+  id: string;
+  state: string;
+  progress: number | null;
+  error: string | null;
+}
+
 /** Few steps of a small picture: a second's work. */
 export const small = { prompt: 'a red circle', seed: 1, width: 64, height: 64, num_inference_steps: 4 };
 
@@ -66,6 +74,17 @@ export class Client<S extends Pick<Server, 'url'> = Pick<Server, 'url'>> {
     for (const [name, value] of Object.entries(fields)) form.set(name, String(value));
     form.set('image', new Blob([new Uint8Array(image)]), 'image');
     return fetch(`${this.server.url}/image-to-image`, { method: 'POST', headers: this.headers, body: form });
+  }
+
+  /** Asks for another model or none; gives what /health will call `model`, when the change has begun. */
+  async changeModel(to: 'load' | 'unload', body: object = {}): Promise<Model> {
+    const answer = await fetch(`${this.server.url}/admin/model/${to}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...this.headers },
+      body: JSON.stringify(body),
+    });
+    if (answer.status !== 202) throw new Error(`${answer.status} ${await answer.text()}`);
+    return (await answer.json()) as Model;
   }
 
   /** Waits until so many jobs run and wait. */

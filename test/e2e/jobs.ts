@@ -4,12 +4,18 @@ import { eventually, type Server } from './server.js';
 export interface JobAnswer {
   id: string;
   status: 'queued' | 'running' | 'completed' | 'failed' | 'cancelled';
+  created: number;
+  started: number | null;
+  finished: number | null;
+  expires: number | null;
   attempt: number;
   position: number | null;
+  eta_ms: number | null;
   progress: { stage: string; image: number; step: number; total: number } | null;
   parameters: Record<string, unknown>;
   images: { url: string; seed: number; width: number; height: number; format: string; bytes: number }[];
-  error: { code: string } | null;
+  timings: Record<string, number> | null;
+  error: { code: string; type: string; message: string } | null;
   links: { self: string; events: string };
 }
 

@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { answerOf, Client, errorOf, small } from './client.js';
+import { answerOf, Client, errorOf, small, type Model } from './client.js';
 import { isRunning, projectRoot, Server } from './server.js';
 
 const demo = join(projectRoot, 'models/demo');
@@ -23,20 +23,6 @@ afterAll(async () => {
   rmSync(root, { recursive: true });
 });
 
-interface Model {
-  id: string;
-  state: string;
-  progress: number | null;
-  error: string | null;
-}
-
-async function change(path: string, body: object = {}): Promise<Model> {
-  const headers = { 'content-type': 'application/json' };
-  const response = await fetch(`${server.url}/admin/model/${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
-  if (response.status !== 202) throw new Error(`${response.status} ${await response.text()}`);
-  return (await response.json()) as Model;
-}
-
 /** Asks until the model is in this state; gives every state that was seen on the way. */
 async function untilModel(state: string): Promise<Model[]> {
   const seen: Model[] = [];
@@ -56,7 +42,7 @@ describe('a model that is changed while the server runs', () => {
     const waiting = client.postJson(small);
     await client.queueIs({ running: 1, pending: 1 });
 
-    expect(await change('load', { model: 'second' })).toMatchObject({ state: 'unloading' });
+    expect(await client.changeModel('load', { model: 'second' })).toMatchObject({ state: 'unloading' });
     const refused = await client.postJson(small);
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(await errorOf(refused)).toMatchObject({
@@ -81,7 +67,7 @@ describe('a model that is changed while the server runs', () => {
     const queued = await client.postJson(small, { prefer: 'respond-async' });
     const { id } = (await queued.json()) as { id: string };
     const host = server.hostPid();
-    await change('unload');
+    await client.changeModel('unload');
     await untilModel('unloaded');
     expect(isRunning(host)).toBe(false);
     expect(() => server.hostPid()).toThrow('0 children');
@@ -92,7 +78,7 @@ describe('a model that is changed while the server runs', () => {
     const metrics = await (await client.get('/metrics')).text();
     expect(metrics).not.toContain('process="host"');
 
-    await change('load', { model: 'demo' });
+    await client.changeModel('load', { model: 'demo' });
     await untilModel('ready');
     expect(await answerOf(await client.postJson(small))).toMatchObject({ model: 'demo' });
   });
@@ -104,14 +90,14 @@ describe('a model that is changed while the server runs', () => {
     ],
     ['empty', /^model_index\.json: no such file$/],
   ])('stays without a model when %s cannot be loaded, says why, and loads another one', async (name, error) => {
-    await change('load', { model: name });
+    await client.changeModel('load', { model: name });
     const last = (await untilModel('failed')).at(-1);
     expect(last).toEqual({ id: name, state: 'failed', progress: null, error: expect.stringMatching(error) });
     expect(JSON.stringify(last)).not.toContain(root);
     const refused = await client.postJson(small);
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(await errorOf(refused)).toMatchObject({ status: 503, message: 'the engine has failed' });
-    await change('load', { model: 'demo' });
+    await client.changeModel('load', { model: 'demo' });
     await untilModel('ready');
     expect(await answerOf(await client.postJson(small))).toMatchObject({ model: 'demo' });
   });

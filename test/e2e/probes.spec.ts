@@ -46,16 +46,6 @@ describe('the probes', () => {
     });
   }
 
-  async function change(path: string, body?: object): Promise<void> {
-    const headers = { 'content-type': 'application/json' };
-    const answer = await fetch(`${server.url}/admin/model/${path}`, {
-      method: 'POST',
-      headers,
-      body: JSON.stringify(body ?? {}),
-    });
-    expect([answer.status, await answer.text()]).toEqual([202, expect.any(String)]);
-  }
-
   it('answer as the guide says in every state that a server can be in', async () => {
     const told: string[][] = [];
     const tell = async (state: string) => told.push([state, ...(await probe())]);
@@ -81,20 +71,20 @@ describe('the probes', () => {
 
     const last = client.postJson({ ...long, num_inference_steps: 20 });
     await client.queueIs({ running: 1 });
-    await change('unload');
+    await client.changeModel('unload');
     await tell('unloads its model, whose last job still runs');
     await answerOf(await last);
     await becomes('unloaded', 'unloaded');
     await tell('has no model');
-    await change('load', { model: 'demo' });
+    await client.changeModel('load', { model: 'demo' });
     await becomes('loading');
     await tell('loads another model');
     await becomes('ok');
-    await change('load', { model: 'empty' });
+    await client.changeModel('load', { model: 'empty' });
     await becomes('failed');
     await tell('could not load it');
 
-    await change('load', { model: 'demo' });
+    await client.changeModel('load', { model: 'demo' });
     await becomes('ok');
     const finished = client.postJson({ ...long, num_inference_steps: 20 });
     await client.queueIs({ running: 1 });

@@ -1,6 +1,7 @@
 import { errorOf, small } from '../e2e/client.js';
 import { eventually } from '../e2e/server.js';
-import { hashOf, type JobBody, type JobClient } from './job-client.js';
+import type { JobAnswer } from '../e2e/jobs.js';
+import { hashOf, type JobClient } from './job-client.js';
 import { Service } from './service.js';
 import { daySeconds, WallClock } from './wall-clock.js';
 
@@ -35,7 +36,7 @@ async function healthOf(client: JobClient): Promise<Health> {
   return (await answer.json()) as Health;
 }
 
-function expectInOrder({ created, started, finished, expires }: JobBody): void {
+function expectInOrder({ created, started, finished, expires }: JobAnswer): void {
   const times = [created, started, finished, expires];
   expect(times).not.toContain(null);
   expect(times).toEqual([...times].sort((a, b) => a! - b!));
@@ -109,7 +110,7 @@ describe.each([daySeconds, -daySeconds])('a wall clock that is set by %i s', (ju
 });
 
 describe('a wall clock that is set between two servers', () => {
-  let kept: JobBody;
+  let kept: JobAnswer;
   beforeEach(async () => {
     const client = await service.begin();
     const { id } = await client.accepted(small);

@@ -1,33 +1,12 @@
 import { createHash } from 'node:crypto';
 import { Client, errorOf } from '../e2e/client.js';
+import { Jobs, type JobAnswer } from '../e2e/jobs.js';
+import { eventsOf, type ServerEvent } from '../e2e/server-events.js';
 import { eventually, type Server } from '../e2e/server.js';
-
-export interface JobBody {
-  id: string;
-  status: 'queued' | 'running' | 'completed' | 'failed' | 'cancelled';
-  created: number;
-  started: number | null;
-  finished: number | null;
-  expires: number | null;
-  attempt: number;
-  position: number | null;
-  eta_ms: number | null;
-  progress: { stage: string; image: number; step: number; total: number } | null;
-  parameters: Record<string, unknown>;
-  images: { url: string; seed: number }[];
-  timings: Record<string, number> | null;
-  error: { code: string; type: string; message: string } | null;
-}
-
-export interface StreamedEvent {
-  id: number;
-  name: string;
-  data: Record<string, unknown>;
-}
 
 /** One reader of a job's events. */
 export class EventReader {
-  readonly events: StreamedEvent[] = [];
+  readonly events: ServerEvent[] = [];
   /** Settles when the stream has ended; rejects when it was cut. */
   readonly ended: Promise<void>;
 
@@ -36,42 +15,22 @@ export class EventReader {
     this.ended.catch(() => null);
   }
 
-  named(name: string): StreamedEvent[] {
+  named(name: string): ServerEvent[] {
     return this.events.filter((event) => event.name === name);
   }
 
   private async read(): Promise<void> {
     if (this.response.status !== 200) throw new Error(`no events: ${this.response.status}`);
-    let text = '';
-    const decoder = new TextDecoder();
-    for await (const bytes of this.response.body as unknown as AsyncIterable<Uint8Array>) {
-      text += decoder.decode(bytes, { stream: true });
-      for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
-        this.take(text.slice(0, end));
-        text = text.slice(end + 2);
-      }
-    }
-  }
-
-  private take(block: string): void {
-    const lines = new Map(block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]));
-    const data = lines.get('data');
-    if (data === undefined) return; // a comment
-    const event = {
-      id: Number(lines.get('id')),
-      name: lines.get('event') ?? '',
-      data: JSON.parse(data) as StreamedEvent['data'],
-    };
-    this.events.push(event);
+    for await (const event of eventsOf(this.response)) this.events.push(event);
   }
 }
 
 /** A client that knows of jobs. */
 export class JobClient extends Client<Server> {
-  async accepted(fields: object, headers: Record<string, string> = {}): Promise<JobBody> {
-    const answer = await this.postJson(fields, { prefer: 'respond-async', ...headers });
-    if (answer.status !== 202) throw new Error(`${answer.status} ${await answer.text()}`);
-    return (await answer.json()) as JobBody;
+  private readonly jobs = new Jobs(this.server);
+
+  accepted(fields: object, headers: Record<string, string> = {}): Promise<JobAnswer> {
+    return this.jobs.submit(fields, headers);
   }
 
   /** An answer that is the picture itself. */
@@ -79,19 +38,15 @@ export class JobClient extends Client<Server> {
     return this.postJson(fields, { 'idempotency-key': key, accept: 'image/png' });
   }
 
-  async job(id: string): Promise<JobBody> {
-    const answer = await this.get(`/jobs/${id}`);
-    if (answer.status !== 200) throw new Error(`${answer.status} ${await answer.text()}`);
-    return (await answer.json()) as JobBody;
+  job(id: string): Promise<JobAnswer> {
+    return this.jobs.read(id);
   }
 
-  async ended(id: string): Promise<JobBody> {
-    let job = await this.job(id);
-    await eventually(`job ${id} has ended`, async () => (job = await this.job(id)).finished !== null);
-    return job;
+  ended(id: string): Promise<JobAnswer> {
+    return this.jobs.ended(id);
   }
 
-  async completed(id: string): Promise<JobBody> {
+  async completed(id: string): Promise<JobAnswer> {
     const job = await this.ended(id);
     if (job.status !== 'completed') throw new Error(`job ${id} is ${job.status}: ${JSON.stringify(job.error)}`);
     return job;
@@ -103,8 +58,7 @@ export class JobClient extends Client<Server> {
   }
 
   async events(id: string, lastId?: number): Promise<EventReader> {
-    const headers: Record<string, string> = lastId === undefined ? {} : { 'last-event-id': String(lastId) };
-    return new EventReader(await fetch(`${this.server.url}/jobs/${id}/events`, { headers }));
+    return new EventReader(await this.jobs.events(id, lastId === undefined ? {} : { 'last-event-id': String(lastId) }));
   }
 
   /** Waits until the running job has come so far. */

@@ -19,7 +19,8 @@ import { Client, small } from '../e2e/client.js';
 import { eventually, Server } from '../e2e/server.js';
 import { mayMount } from '../fixtures/may-mount.js';
 import { pictureOfFolder } from './folder-picture.js';
-import { hashOf, type JobBody, type JobClient } from './job-client.js';
+import type { JobAnswer } from '../e2e/jobs.js';
+import { hashOf, type JobClient } from './job-client.js';
 import { Service } from './service.js';
 
 jest.setTimeout(120_000);
@@ -37,7 +38,7 @@ describe('a folder that holds all kinds of things', () => {
   /** Reasons by the ids of what looks like a job and is none. */
   const broken = new Map<string, RegExp>();
   const foreign: string[] = [];
-  let ended: JobBody;
+  let ended: JobAnswer;
   let endedHash: string;
   let queued: string[];
   /** Of a newer server: it has ended, so that there is nothing that this one would have to be able to do. */

@@ -1,7 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { answerOf, fixture, small } from '../e2e/client.js';
 import { eventually, isRunning } from '../e2e/server.js';
-import { hashOf, type JobBody, type JobClient } from './job-client.js';
+import type { JobAnswer } from '../e2e/jobs.js';
+import { hashOf, type JobClient } from './job-client.js';
 import { Service } from './service.js';
 
 jest.setTimeout(120_000);
@@ -20,7 +21,7 @@ async function kill({ server }: JobClient): Promise<void> {
 }
 
 /** The same picture, drawn without a disturbance. */
-async function drawnAgain(client: JobClient, { parameters: { seed } }: JobBody, fields: object): Promise<string> {
+async function drawnAgain(client: JobClient, { parameters: { seed } }: JobAnswer, fields: object): Promise<string> {
   return hashOf(await client.postJson({ ...fields, seed }, { accept: 'image/png' }));
 }
 
@@ -142,7 +143,7 @@ describe('after a SIGKILL of the server', () => {
     form.set('image', new Blob([new Uint8Array(fixture('quadrants.png'))]), 'image');
     const headers = { prefer: 'respond-async' };
     const answer = await fetch(`${client.server.url}/image-to-image`, { method: 'POST', headers, body: form });
-    const { id } = (await answer.json()) as JobBody;
+    const { id } = (await answer.json()) as JobAnswer;
     await kill(client);
 
     client = await service.begin();

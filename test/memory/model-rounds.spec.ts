@@ -82,10 +82,8 @@ describe('models that are loaded and unloaded in turn', () => {
     rmSync(root, { recursive: true });
   });
 
-  async function change(path: string, state: string, body: object = {}): Promise<void> {
-    const headers = { 'content-type': 'application/json' };
-    const answer = await fetch(`${server.url}/admin/model/${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
-    expect([answer.status, await answer.text()]).toEqual([202, expect.any(String)]);
+  async function change(to: 'load' | 'unload', state: string, body: object = {}): Promise<void> {
+    await client.changeModel(to, body);
     await eventually(`the model is ${state}`, async () => {
       const { model } = (await (await client.get('/health')).json()) as { model: { state: string } };
       return model.state === state;
