@@ -20,7 +20,6 @@ export class EventReader {
   }
 
   private async read(): Promise<void> {
-    if (this.response.status !== 200) throw new Error(`no events: ${this.response.status}`);
     for await (const event of eventsOf(this.response)) this.events.push(event);
   }
 }
@@ -58,7 +57,9 @@ export class JobClient extends Client<Server> {
   }
 
   async events(id: string, lastId?: number): Promise<EventReader> {
-    return new EventReader(await this.jobs.events(id, lastId === undefined ? {} : { 'last-event-id': String(lastId) }));
+    const answer = await this.jobs.events(id, lastId === undefined ? {} : { 'last-event-id': String(lastId) });
+    if (answer.status !== 200) throw new Error(`no events of job ${id}: ${answer.status}`);
+    return new EventReader(answer);
   }
 
   /** Waits until the running job has come so far. */

@@ -54,11 +54,14 @@ export class Service {
     return job;
   }
 
-  /** Of the job that a request with this Idempotency-Key became. */
+  /** Of the job that a request with this Idempotency-Key became, when its server tells of it: it is stored before. */
   async idOfKey(key: string): Promise<string> {
     const find = () => this.storedJobs().find(({ order }) => order.idempotency?.key === key);
     await eventually(`the key ${key} has a job`, () => find() !== undefined);
-    return find()!.id;
+    const { id } = find()!;
+    const { url } = this.servers.at(-1)!;
+    await eventually(`the server tells of job ${id}`, async () => (await fetch(`${url}/jobs/${id}`)).status === 200);
+    return id;
   }
 
   /** Whatever a failed test has left goes too. */
