@@ -28,13 +28,12 @@ from muon import Muon
 from networks import (
     PIXELS_PER_TOKEN, Prompts, build_text_encoder, build_transformer, load_tokenizer, pack, trained_parameters, velocity,
 )
-from scenes import RELATIONS
+from scenes import TRAITS
 from workdir import WorkDir
 
 EMPTY_CAPTION = " "
 EMPTY_CAPTION_SHARE = 0.1
 SIGMA_BANDS = 4
-TRAITS = {"plain", "none", "gradient", "sunset", "small", "large", *RELATIONS}
 
 
 @dataclass
@@ -74,8 +73,10 @@ def parsed_sizes(text: str) -> dict[tuple[int, int], float]:
 
 
 def parsed_emphasis(text: str) -> tuple[tuple[str, float], ...]:
-    """As in "gradient:3,small:2"."""
+    """As in "gradient:3,small:2"; factors are above 0."""
     parts = [part.split(":") for part in text.split(",") if part]
+    if any(float(factor) <= 0 for _, factor in parts):
+        raise ValueError(f"{text}: every factor must be above 0")
     unknown = sorted({trait for trait, _ in parts} - TRAITS)
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: no trait of a scene; there are {', '.join(sorted(TRAITS))}")

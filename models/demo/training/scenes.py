@@ -26,6 +26,7 @@ RELATIONS = {  # places of the first and the second shape
     "above": ("top", "bottom"), "below": ("bottom", "top"), "left of": ("left", "right"), "right of": ("right", "left"),
     "and": ("left", "right"), "inside": ("center", "center"),
 }
+TRAITS = {"plain", "none", "gradient", "sunset", "small", "large", *RELATIONS}  # what `traits` may tell of a scene
 SUNSET_TOP, SUNSET_BOTTOM = (110, 40, 130), (250, 170, 60)
 
 
