@@ -9,7 +9,8 @@ namespace qwen::ops {
 namespace {
 
 template <typename T>
-inline void channel_norm_pixel(T* out, const T* x, const T* gamma, int64_t channels, float factor) {
+QWEN_IN_CLONES void channel_norm_pixel(T* out, const T* x, const T* gamma, int64_t channels,
+                                       float factor) {
   const float sum = sum_of_squares(x, channels);
   const float length = std::max(std::sqrt(sum), 1e-12f);
 #pragma omp simd

@@ -9,14 +9,17 @@
 #include <cstdint>
 
 // One build serves old and new processors: the loops are compiled for each level and chosen at load
-// time. The sanitizer build takes the plain loop: resolvers run before the sanitizer's runtime is
-// ready.
-#if defined(__x86_64__) && !defined(QWEN_SANITIZE)
+// time by what the processor can do. What a clone calls must be inlined into it, or it would run
+// the code of the oldest level. Compilers that do not know the levels (g++ before 12) and the
+// sanitizer build, whose runtime is not ready when the choice is made, take the plain loop.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && \
+    !defined(QWEN_SANITIZE)
 #define QWEN_VECTOR_CLONES \
-  __attribute__((target_clones("default", "arch=haswell", "arch=x86-64-v4")))
+  __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define QWEN_VECTOR_CLONES
 #endif
+#define QWEN_IN_CLONES __attribute__((always_inline)) inline
 
 namespace qwen::ops {
 
@@ -24,22 +27,22 @@ namespace qwen::ops {
 // vectorizing.
 using BFloat16Bits = uint16_t;
 
-inline float load(const float* x) { return *x; }
-inline float load(const BFloat16Bits* x) {
+QWEN_IN_CLONES float load(const float* x) { return *x; }
+QWEN_IN_CLONES float load(const BFloat16Bits* x) {
   return std::bit_cast<float>(static_cast<uint32_t>(*x) << 16);
 }
 
 // Rounds a float32 result to the dtype the reference would have stored it in; to the nearest, ties
 // to even.
-inline float round_to(float value, const float*) { return value; }
-inline float round_to(float value, const BFloat16Bits*) {
+QWEN_IN_CLONES float round_to(float value, const float*) { return value; }
+QWEN_IN_CLONES float round_to(float value, const BFloat16Bits*) {
   const auto bits = std::bit_cast<uint32_t>(value);
   const uint32_t rounded = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000;
   return value != value ? value : std::bit_cast<float>(rounded);  // the sum would carry a NaN away
 }
 
-inline void store(float* out, float value) { *out = value; }
-inline void store(BFloat16Bits* out, float value) {
+QWEN_IN_CLONES void store(float* out, float value) { *out = value; }
+QWEN_IN_CLONES void store(BFloat16Bits* out, float value) {
   // Of a NaN the quiet bit must survive the cut.
   const uint32_t bits =
       std::bit_cast<uint32_t>(round_to(value, out)) | (value != value ? 0x400000 : 0);
@@ -47,7 +50,7 @@ inline void store(BFloat16Bits* out, float value) {
 }
 
 template <typename T>
-inline float sum_of_squares(const T* x, int64_t length) {
+QWEN_IN_CLONES float sum_of_squares(const T* x, int64_t length) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < length; ++i) {

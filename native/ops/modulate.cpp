@@ -9,8 +9,8 @@ namespace qwen::ops {
 namespace {
 
 template <typename T>
-inline void layer_norm_modulate_row(T* out, const T* x, const T* shift, const T* scale, int64_t dim,
-                                    float eps) {
+QWEN_IN_CLONES void layer_norm_modulate_row(T* out, const T* x, const T* shift, const T* scale,
+                                            int64_t dim, float eps) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < dim; ++i) sum += load(x + i);
@@ -31,7 +31,7 @@ inline void layer_norm_modulate_row(T* out, const T* x, const T* shift, const T*
 }
 
 template <typename T>
-inline void add_gated_row(T* x, const T* gate, const T* y, int64_t dim) {
+QWEN_IN_CLONES void add_gated_row(T* x, const T* gate, const T* y, int64_t dim) {
 #pragma omp simd
   for (int64_t i = 0; i < dim; ++i) {
     const float gated = round_to(load(gate + i) * load(y + i), x);

@@ -9,7 +9,7 @@ namespace qwen::ops {
 namespace {
 
 template <typename T>
-inline void rms_norm_row(T* out, const T* x, const T* weight, int64_t dim, double eps) {
+QWEN_IN_CLONES void rms_norm_row(T* out, const T* x, const T* weight, int64_t dim, double eps) {
   const float sum = sum_of_squares(x, dim);
   const float scale = 1.0f / std::sqrt(sum / static_cast<float>(dim) + static_cast<float>(eps));
 #pragma omp simd

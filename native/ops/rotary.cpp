@@ -9,8 +9,8 @@ namespace qwen::ops {
 namespace {
 
 template <typename T>
-inline void norm_rope_head(T* out, const T* x, const T* weight, const float* cos, const float* sin,
-                           int64_t dim, float eps) {
+QWEN_IN_CLONES void norm_rope_head(T* out, const T* x, const T* weight, const float* cos,
+                                   const float* sin, int64_t dim, float eps) {
   const float sum = sum_of_squares(x, dim);
   const float scale = 1.0f / std::sqrt(sum / static_cast<float>(dim) + eps);
 #pragma omp simd
