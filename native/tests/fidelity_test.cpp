@@ -81,9 +81,8 @@ TEST(Comparison, RefusesPicturesThatDiffer) {
     return compare_pictures({1, 1, 3, std::move(data)}, reference, exact);
   };
   EXPECT_TRUE(compare({10, 20, 30}).equal_in_8_bits());
-  EXPECT_EQ(compare({11, 20, 30}).unexplained, 0);  // the reference was 10.499
-  EXPECT_FALSE(
-      compare({11, 20, 30}).equal_in_8_bits());  // but one value of three is more than 0.02 %
+  EXPECT_EQ(compare({11, 20, 30}).unexplained, 0);        // the reference was 10.499
+  EXPECT_FALSE(compare({11, 20, 30}).equal_in_8_bits());  // but one value of three is too many
   EXPECT_EQ(compare({10, 21, 30}).unexplained, 1);
   EXPECT_EQ(compare({12, 20, 30}).largest, 2);
   EXPECT_FALSE(compare({10, 20}).equal_in_8_bits());

@@ -16,6 +16,11 @@ def relative_error(ours: torch.Tensor, recorded: torch.Tensor) -> float:
     return ((ours.double() - recorded.double()).abs().max() / recorded.double().abs().max()).item()
 
 
+def kind() -> str:
+    """By what libraries choose their kernels; native/tests/golden.cpp says the same."""
+    return torch.backends.cpu.get_cpu_capability() + ("+AMX" if torch.cpu._is_amx_tile_supported() else "")
+
+
 @torch.inference_mode()
 def record() -> None:
     """Adds this processor's errors of one bfloat16 forward by checkpoint and stage; what is equal is left out."""
@@ -29,4 +34,4 @@ def record() -> None:
         by_stage = {name: relative_error(tensor, recorded[f"bf16.{name}"]) for name, tensor in drawn.items()}
         errors[recipe.name] = {name: error for name, error in by_stage.items() if error > 0}
     known = json.loads(PROCESSORS.read_text(encoding="utf-8")) if PROCESSORS.exists() else {}
-    write_json(PROCESSORS, known | {torch.backends.cpu.get_cpu_capability(): errors})
+    write_json(PROCESSORS, known | {kind(): errors})

@@ -51,8 +51,8 @@ class Recipe:
     # Token grid (rows, columns) of the recorded transformer forward, and its timestep in [0, 1].
     grid: tuple[int, int]
     timestep: float
-    # Width, height of every recorded picture, of 5000 values at least (one of them may round the other way); the start
-    # picture of image-to-image has another size.
+    # Width, height of every recorded picture, of 5000 values at least; the start picture of image-to-image has another
+    # size.
     size: tuple[int, int]
     start_size: tuple[int, int]
     steps: int
