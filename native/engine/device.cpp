@@ -13,6 +13,7 @@
 #include <fstream>
 #include <mutex>
 
+#include "engine/control_group.h"
 #include "errors/error.h"
 
 namespace qwen::engine {
@@ -37,17 +38,9 @@ int64_t meminfo_bytes(const std::string& key) {
   return text ? std::stoll(*text) * 1024 : 0;
 }
 
-// The control group's memory limit, where a container has one.
-int64_t cgroup_limit() {
-  std::ifstream file("/sys/fs/cgroup/memory.max");
-  int64_t limit = 0;
-  return file >> limit ? limit : 0;
-}
-
 int64_t host_memory_total() {
   const int64_t machine = meminfo_bytes("MemTotal");
-  const int64_t limit = cgroup_limit();
-  return limit > 0 ? std::min(limit, machine) : machine;
+  return std::min(control_group_memory_limit().value_or(machine), machine);
 }
 
 // From the driver that libtorch has loaded: its numbering is libtorch's, CUDA_VISIBLE_DEVICES
