@@ -69,11 +69,21 @@ Pipeline::Pipeline(const std::string& folder, const PipelineOptions& options)
     : options_(options),
       vae_config_(models::vae::Config::read(folder + "/vae/config.json")),
       scheduler_(Scheduler::read(folder + "/scheduler/scheduler_config.json")),
-      text_encoder_([=] { return load_text_encoder(folder, options.dtype, options.device); },
-                    options.resident),
-      transformer_([=] { return load_transformer(folder, options.dtype, options.device); },
-                   options.resident),
-      vae_([=] { return load_vae(folder, options.dtype, options.device); }, options.resident) {
+      text_encoder_(
+          [=](const weights::Poll& poll) {
+            return load_text_encoder(folder, options.dtype, options.device, poll);
+          },
+          options.resident),
+      transformer_(
+          [=](const weights::Poll& poll) {
+            return load_transformer(folder, options.dtype, options.device, poll);
+          },
+          options.resident),
+      vae_(
+          [=](const weights::Poll& poll) {
+            return load_vae(folder, options.dtype, options.device, poll);
+          },
+          options.resident) {
   const auto transformer = models::qwen_image::Config::read(folder + "/transformer/config.json");
   const auto text = models::qwen2_5_vl::TextConfig::read(folder + "/text_encoder/config.json");
   if (transformer.out_channels != vae_config_.z_dim) {
@@ -125,7 +135,7 @@ GenerateResult Pipeline::generate(const GenerateRequest& request, const Events& 
 
 void Pipeline::encode_prompts(Run& run) {
   run.poll();
-  const auto text_encoder = text_encoder_.lease();
+  const auto text_encoder = text_encoder_.lease([&] { run.poll(); });
   FiniteWatch watch("encode");
   const auto encode = [&](const std::vector<int64_t>& ids) {
     const at::Tensor hidden = (*text_encoder)(ids);
@@ -142,7 +152,7 @@ void Pipeline::encode_prompts(Run& run) {
 }
 
 void Pipeline::encode_image(Run& run) {
-  const auto vae = vae_.lease();
+  const auto vae = vae_.lease([&] { run.poll(); });
   const at::Tensor pixels =
       to_tensor(resize_lanczos(*run.request.image, run.request.width, run.request.height));
   run.picture = vae->encode(pixels.to(at::TensorOptions(options_.device).dtype(options_.dtype)),
@@ -176,7 +186,7 @@ at::Tensor Pipeline::start_latents(const Run& run, int64_t image) const {
 
 void Pipeline::denoise(Run& run) {
   const auto start = std::chrono::steady_clock::now();
-  auto transformer = transformer_.lease();
+  auto transformer = transformer_.lease([&] { run.poll(); });
   const at::Device device = options_.device;
   const int64_t steps = run.steps();
 
@@ -219,6 +229,7 @@ void Pipeline::denoise(Run& run) {
       const auto due = std::find(shown.begin(), shown.end(), step + 1);
       if (due == shown.end()) continue;
       pacer.finish();
+      watch.check();
       report(step + 1);
       const at::Tensor clean = predict_clean(latents, velocity, sigmas.select(0, step + 1));
       transformer.step_aside([&] { show(run, {image, due - shown.begin(), step + 1, {}}, clean); });
@@ -233,7 +244,7 @@ void Pipeline::denoise(Run& run) {
 
 void Pipeline::show(Run& run, Preview preview, const at::Tensor& clean) {
   const auto start = std::chrono::steady_clock::now();
-  const auto vae = vae_.lease();
+  const auto vae = vae_.lease([&] { run.poll(); });
   preview.picture = decode(run, *vae, halve(unpack(clean, run.grid.rows, run.grid.columns)));
   run.poll();
   if (run.events.on_preview) run.events.on_preview(std::move(preview));
@@ -243,7 +254,7 @@ void Pipeline::show(Run& run, Preview preview, const at::Tensor& clean) {
 void Pipeline::decode_pictures(Run& run) {
   const auto start = std::chrono::steady_clock::now();
   run.poll();
-  const auto vae = vae_.lease();
+  const auto vae = vae_.lease([&] { run.poll(); });
   for (int64_t image = 0; image < run.request.num_images; ++image) {
     const at::Tensor latents = unpack(run.latents[image], run.grid.rows, run.grid.columns);
     run.result.images.push_back(decode(run, *vae, latents));

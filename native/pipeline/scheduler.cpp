@@ -77,7 +77,7 @@ Schedule Scheduler::schedule(int64_t steps, int64_t image_tokens) const {
 int64_t first_step(int64_t steps, double strength) {
   const auto all = static_cast<double>(steps);
   const double kept = std::min(all * strength, all);
-  return static_cast<int64_t>(std::max(all - kept, 0.0));
+  return std::min(static_cast<int64_t>(all - kept), steps - 1);
 }
 
 }  // namespace qwen::pipeline

@@ -37,7 +37,8 @@ class Scheduler final {
 };
 
 // First step that image-to-image runs: steps - min(steps * strength, steps), truncated, in double
-// as diffusers computes it. At least one step is left for 0 < strength <= 1 and steps >= 1.
+// as diffusers computes it. For 0 < strength <= 1 one step is left at least; diffusers has none
+// left, and refuses, where a strength is lost beside the steps (1e-17).
 int64_t first_step(int64_t steps, double strength);
 
 }  // namespace qwen::pipeline

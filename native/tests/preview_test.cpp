@@ -58,18 +58,24 @@ struct Counted {
 
 TEST(StageModel, StepsAsideForAnotherWhereModelsTakeTurns) {
   int alive = 0;
-  const auto build = [&] { return std::make_unique<const Counted>(alive); };
+  int polled = 0;
+  const auto build = [&](const weights::Poll& poll) {
+    if (poll) poll();
+    return std::make_unique<const Counted>(alive);
+  };
+  const auto poll = [&] { ++polled; };
   for (const bool resident : {true, false}) {
     StageModel<Counted> stage(build, resident);
     {
-      auto lease = stage.lease();
+      auto lease = stage.lease(poll);
       EXPECT_EQ(alive, 1);
       lease.step_aside([&] { EXPECT_EQ(alive, resident ? 1 : 0); });
       EXPECT_EQ(lease->alive, 1);
       EXPECT_THROW(lease.step_aside([] { throw std::runtime_error("stop"); }), std::runtime_error);
     }
     EXPECT_EQ(alive, resident ? 1 : 0);
-    EXPECT_EQ(stage.lease()->alive, 1);
+    EXPECT_EQ(stage.lease(poll)->alive, 1);
+    EXPECT_EQ(polled, resident ? 0 : 3);  // each time that one was built for a use
   }
 }
 

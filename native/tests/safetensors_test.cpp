@@ -33,7 +33,7 @@ TEST(Safetensors, ReadsTensorsWithoutACopy) {
         SafetensorsFile::open(folder.write("m.safetensors", safetensors(header, data)));
     w = file->tensor("w");
     EXPECT_EQ(w.const_data_ptr(), file->tensor("w").const_data_ptr());
-    EXPECT_FALSE(file->contains("__metadata__"));
+    EXPECT_FALSE(file->entries().contains("__metadata__"));
   }
   // The tensor keeps the mapping alive.
   EXPECT_TRUE(w.equal(at::tensor({1.5f, -2.0f, 3.25f, 0.0f}).view({2, 2})));
@@ -128,7 +128,7 @@ TEST(Safetensors, SurvivesEveryFlippedHeaderByte) {
       bad[at] = static_cast<char>(bad[at] ^ flip);
       try {
         const auto file = SafetensorsFile::open(folder.write("m.safetensors", bad));
-        for (const std::string& name : file->names()) file->tensor(name).to(at::kFloat).sum();
+        for (const auto& [name, entry] : file->entries()) file->tensor(name).to(at::kFloat).sum();
         ++opened;
       } catch (const errors::EngineError&) {
       }

@@ -46,7 +46,7 @@ TEST(Scheduler, LeavesAtLeastOneStepAtAnyStrength) {
   EXPECT_EQ(first_step(10, 0.05), 9);
   EXPECT_EQ(first_step(7, 1.0), 0);
   for (int64_t steps = 1; steps <= 200; ++steps) {
-    for (const double strength : {1e-9, 0.001, 0.1, 0.33, 0.5, 0.999, 1.0}) {
+    for (const double strength : {5e-324, 1e-17, 1e-9, 0.001, 0.1, 0.33, 0.5, 0.999, 1.0}) {
       EXPECT_LT(first_step(steps, strength), steps) << steps << " " << strength;
     }
   }

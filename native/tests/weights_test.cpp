@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "engine/device.h"
 #include "models/qwen2_5_vl/text_model.h"
 #include "pipeline/load.h"
 #include "tests/expect_error.h"
@@ -51,6 +52,51 @@ TEST(Weights, NamesAllFaultsTogether) {
                {"missing: gone.weight", "wrong dtype: x.weight",
                 "wrong shape: y.weight is [1], expected [7]", "left over: z.weight"},
                [&] { w.finish(); });
+}
+
+TEST(Weights, TellsTheFirstOfManyFaultsAndNoEndlessName) {
+  const Weights w(Checkpoint::of({}), at::kFloat, at::kCPU);
+  for (int i = 100; i < 150; ++i) w.get(std::to_string(i), {1});
+  expect_error(ErrorCode::InvalidModel, {"missing: 100", "missing: 119; and 30 more"},
+               [&] { w.finish(); });
+  // Two bytes a letter, one byte before them: the cut would be in the middle of one.
+  std::string name = "-";
+  for (int i = 0; i < 5000; ++i) name += "ä";
+  const Weights long_named(Checkpoint::of({{name, at::zeros({1})}}), at::kFloat, at::kCPU);
+  try {
+    long_named.finish();
+    FAIL() << "nothing was thrown";
+  } catch (const errors::EngineError& error) {
+    const std::string message = error.what();
+    EXPECT_LT(message.size(), 4100);
+    EXPECT_NE(message.find("ä… ("), std::string::npos) << message;
+    EXPECT_TRUE(message.ends_with(" bytes more)")) << message;
+  }
+}
+
+TEST(Weights, CopiesNoMisalignedTensorThatNobodyTakes) {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("model.safetensors", "");
+  const size_t bytes = size_t{256} << 20;
+  const std::string header = R"({"x":{"dtype":"F32","shape":[)" + std::to_string(bytes / 4) +
+                             R"(],"data_offsets":[0,)" + std::to_string(bytes) + "]}}";
+  for (const std::string padding : {"", " ", "  ", "   "}) {
+    folder.write("model.safetensors", safetensors(header + padding, ""));
+    std::filesystem::resize_file(path, 8 + header.size() + padding.size() + bytes);  // zeros
+    const int64_t before = engine::device_stats(std::nullopt).memory_used;
+    const auto checkpoint = Checkpoint::open(folder.path(), "model");
+    EXPECT_EQ(checkpoint.tensors().at("x").numel(), bytes / 4);
+    EXPECT_LT(engine::device_stats(std::nullopt).memory_used - before, bytes / 4);
+  }
+}
+
+TEST(Weights, ModelsStopBeingBuiltWhenThePollThrows) {
+  int polled = 0;
+  const Weights w(Checkpoint::of({{"a", at::ones({1})}}), at::kFloat, at::kCPU, [&] {
+    if (++polled == 2) throw errors::EngineError(ErrorCode::Cancelled, "enough");
+  });
+  EXPECT_EQ(w.get("a", {1}).item<float>(), 1);
+  expect_error(ErrorCode::Cancelled, {"enough"}, [&] { w.get("a", {1}); });
 }
 
 // A config may claim any size: what is not there is told, not allocated.

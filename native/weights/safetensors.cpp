@@ -154,12 +154,6 @@ void SafetensorsFile::check_coverage() const {
   if (covered != size_ - data_begin_) fail("bytes after the last tensor belong to no tensor");
 }
 
-std::vector<std::string> SafetensorsFile::names() const {
-  std::vector<std::string> names;
-  for (const auto& [name, entry] : entries_) names.push_back(name);
-  return names;
-}
-
 at::Tensor SafetensorsFile::tensor(const std::string& name) const {
   const auto found = entries_.find(name);
   if (found == entries_.end()) fail("has no tensor '" + name + "'");
@@ -169,6 +163,7 @@ at::Tensor SafetensorsFile::tensor(const std::string& name) const {
   if (reinterpret_cast<uintptr_t>(data) % alignment != 0) {
     at::Tensor copy = at::empty(entry.shape, at::TensorOptions(entry.dtype));
     std::memcpy(copy.mutable_data_ptr(), data, entry.end - entry.begin);
+    drop_mapped_pages(data, entry.end - entry.begin);
     return copy;
   }
   auto owner = shared_from_this();

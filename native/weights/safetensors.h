@@ -21,11 +21,16 @@ class SafetensorsFile final : public std::enable_shared_from_this<SafetensorsFil
   SafetensorsFile(const SafetensorsFile&) = delete;
   SafetensorsFile& operator=(const SafetensorsFile&) = delete;
 
-  bool contains(const std::string& name) const { return entries_.contains(name); }
-  std::vector<std::string> names() const;
+  struct Entry {
+    at::ScalarType dtype;
+    std::vector<int64_t> shape;
+    size_t begin;  // bytes from the start of the data
+    size_t end;
+  };
+  const std::map<std::string, Entry>& entries() const { return entries_; }
 
   // The tensor as stored (dtype and shape of the file), without a copy: it keeps the mapping alive.
-  // Its memory is read-only. A tensor that is misaligned for its dtype is copied.
+  // Its memory is read-only. A tensor that is misaligned for its dtype is copied at each call.
   at::Tensor tensor(const std::string& name) const;
 
   // Gives back the resident pages behind a tensor of this file, if it is one of its mapping; they
@@ -33,13 +38,6 @@ class SafetensorsFile final : public std::enable_shared_from_this<SafetensorsFil
   void drop_pages(const at::Tensor& tensor) const;
 
  private:
-  struct Entry {
-    at::ScalarType dtype;
-    std::vector<int64_t> shape;
-    size_t begin;  // bytes from the start of the data
-    size_t end;
-  };
-
   explicit SafetensorsFile(std::string path) : path_(std::move(path)) {}
   void map();
   void parse_header();

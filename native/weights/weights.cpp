@@ -3,7 +3,9 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/StringUtil.h>
+#include <c10/util/accumulate.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 
@@ -17,9 +19,23 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr size_t kListedFaults = 20;
+
 std::atomic<int64_t> taken_bytes{0};
 
 }  // namespace
+
+Checkpoint::Stored::Stored(std::shared_ptr<const SafetensorsFile> file, std::string name)
+    : file_(std::move(file)), name_(std::move(name)) {}
+
+at::ScalarType Checkpoint::Stored::dtype() const {
+  return file_ ? entry().dtype : in_memory_.scalar_type();
+}
+at::IntArrayRef Checkpoint::Stored::shape() const {
+  return file_ ? at::IntArrayRef(entry().shape) : in_memory_.sizes();
+}
+int64_t Checkpoint::Stored::numel() const { return c10::multiply_integers(shape()); }
+at::Tensor Checkpoint::Stored::tensor() const { return file_ ? file_->tensor(name_) : in_memory_; }
 
 Checkpoint Checkpoint::open(const std::string& folder, const std::string& base,
                             const std::function<std::string(const std::string&)>& rename) {
@@ -71,7 +87,7 @@ Checkpoint Checkpoint::open_file(const std::string& path) {
 Checkpoint Checkpoint::of(std::map<std::string, at::Tensor> tensors) {
   Checkpoint checkpoint;
   checkpoint.origin_ = "memory";
-  checkpoint.tensors_ = std::move(tensors);
+  for (auto& [name, tensor] : tensors) checkpoint.tensors_.emplace(name, Stored(std::move(tensor)));
   return checkpoint;
 }
 
@@ -79,9 +95,9 @@ void Checkpoint::add_file(const std::string& path,
                           const std::function<std::string(const std::string&)>& rename) {
   const auto file = SafetensorsFile::open(path);
   files_.push_back(file);
-  for (const std::string& stored : file->names()) {
+  for (const auto& [stored, entry] : file->entries()) {
     const std::string name = rename ? rename(stored) : stored;
-    if (!tensors_.emplace(name, file->tensor(stored)).second) {
+    if (!tensors_.emplace(name, Stored(file, stored)).second) {
       errors::throw_invalid_model(path + ": tensor '" + stored + "' is there twice");
     }
   }
@@ -95,6 +111,7 @@ struct Weights::State {
   Checkpoint checkpoint;
   at::ScalarType dtype;
   at::Device device;
+  Poll poll;
   std::set<std::string> taken;
   std::vector<Missing> missing;
   std::vector<std::string> mismatches;
@@ -103,9 +120,15 @@ struct Weights::State {
   at::Tensor hollow;
 };
 
-Weights::Weights(Checkpoint checkpoint, at::ScalarType dtype, at::Device device)
-    : state_(std::make_shared<State>(
-          State{std::move(checkpoint), dtype, device, {}, {}, {}, at::zeros({}, at::kFloat)})) {}
+Weights::Weights(Checkpoint checkpoint, at::ScalarType dtype, at::Device device, Poll poll)
+    : state_(std::make_shared<State>(State{std::move(checkpoint),
+                                           dtype,
+                                           device,
+                                           std::move(poll),
+                                           {},
+                                           {},
+                                           {},
+                                           at::zeros({}, at::kFloat)})) {}
 
 Weights::Weights(std::shared_ptr<State> state, std::string prefix)
     : state_(std::move(state)), prefix_(std::move(prefix)) {}
@@ -116,26 +139,28 @@ Weights Weights::operator/(std::string_view name) const {
 
 int64_t bytes_taken() { return taken_bytes.load(std::memory_order_relaxed); }
 
-const at::Tensor* Weights::take(std::string_view name, at::IntArrayRef shape) const {
+std::optional<at::Tensor> Weights::take(std::string_view name, at::IntArrayRef shape) const {
+  if (state_->poll) state_->poll();
   const std::string full = prefix_ + std::string(name);
   const auto found = state_->checkpoint.tensors().find(full);
   if (found == state_->checkpoint.tensors().end()) {
     state_->missing.push_back({full, shape.vec()});
-    return nullptr;
+    return std::nullopt;
   }
   state_->taken.insert(full);
-  const at::Tensor& stored = found->second;
-  if (stored.sizes() != shape) {
+  const Checkpoint::Stored& stored = found->second;
+  if (stored.shape() != shape) {
     state_->mismatches.push_back(
-        c10::str("wrong shape: ", full, " is ", stored.sizes(), ", expected ", shape));
-    return nullptr;
+        c10::str("wrong shape: ", full, " is ", stored.shape(), ", expected ", shape));
+    return std::nullopt;
   }
-  if (!at::isFloatingType(stored.scalar_type())) {
-    state_->mismatches.push_back(c10::str("wrong dtype: ", full, " is ", stored.scalar_type()));
-    return nullptr;
+  if (!at::isFloatingType(stored.dtype())) {
+    state_->mismatches.push_back(c10::str("wrong dtype: ", full, " is ", stored.dtype()));
+    return std::nullopt;
   }
-  taken_bytes.fetch_add(static_cast<int64_t>(stored.nbytes()), std::memory_order_relaxed);
-  return &stored;
+  at::Tensor tensor = stored.tensor();
+  taken_bytes.fetch_add(static_cast<int64_t>(tensor.nbytes()), std::memory_order_relaxed);
+  return tensor;
 }
 
 at::Tensor Weights::get(std::string_view name, at::IntArrayRef shape) const {
@@ -157,8 +182,8 @@ at::Tensor Weights::bring(const at::Tensor& stored, at::MemoryFormat format) con
 }
 
 at::Tensor Weights::get_stored(std::string_view name, at::IntArrayRef shape) const {
-  const at::Tensor* stored = take(name, shape);
-  return stored == nullptr ? state_->hollow.expand(shape) : *stored;
+  const std::optional<at::Tensor> stored = take(name, shape);
+  return stored ? *stored : state_->hollow.expand(shape);
 }
 
 at::ScalarType Weights::dtype() const { return state_->dtype; }
@@ -174,7 +199,10 @@ void Weights::finish(const std::function<bool(const std::string&)>& unused) cons
   }
   if (faults.empty()) return;
   std::string message = state_->checkpoint.origin() + ": the weights do not match the config: ";
-  for (size_t i = 0; i < faults.size(); ++i) message += (i == 0 ? "" : "; ") + faults[i];
+  const size_t listed = std::min(faults.size(), kListedFaults);
+  for (size_t i = 0; i < listed; ++i) message += (i == 0 ? "" : "; ") + faults[i];
+  if (listed < faults.size())
+    message += "; and " + std::to_string(faults.size() - listed) + " more";
   errors::throw_invalid_model(message);
 }
 

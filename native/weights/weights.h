@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -28,8 +29,27 @@ class Checkpoint final {
   // Tensors that are in memory already.
   static Checkpoint of(std::map<std::string, at::Tensor> tensors);
 
+  // Where a tensor is, and what is known of it before any of it is read.
+  class Stored final {
+   public:
+    Stored(std::shared_ptr<const SafetensorsFile> file, std::string name);
+    explicit Stored(at::Tensor in_memory) : in_memory_(std::move(in_memory)) {}
+
+    at::ScalarType dtype() const;
+    at::IntArrayRef shape() const;
+    int64_t numel() const;
+    at::Tensor tensor() const;  // see SafetensorsFile
+
+   private:
+    const SafetensorsFile::Entry& entry() const { return file_->entries().at(name_); }
+
+    std::shared_ptr<const SafetensorsFile> file_;  // null where the tensor is in memory
+    std::string name_;
+    at::Tensor in_memory_;
+  };
+
   const std::string& origin() const { return origin_; }
-  const std::map<std::string, at::Tensor>& tensors() const& { return tensors_; }
+  const std::map<std::string, Stored>& tensors() const& { return tensors_; }
   void tensors() && = delete;                       // the map would die with the temporary
   void drop_pages(const at::Tensor& tensor) const;  // see SafetensorsFile
 
@@ -39,15 +59,18 @@ class Checkpoint final {
 
   std::string origin_;
   std::vector<std::shared_ptr<const SafetensorsFile>> files_;
-  std::map<std::string, at::Tensor> tensors_;
+  std::map<std::string, Stored> tensors_;
 };
+
+// Called between the tensors of a model that is being built: it may throw to end that.
+using Poll = std::function<void()>;
 
 // A place in a checkpoint: `w / "attn" / "to_q"` prefixes names. Taking a tensor checks its shape,
 // marks the name as taken and brings it to the scope's dtype and device. Copies share what was
 // taken and what was missing.
 class Weights final {
  public:
-  Weights(Checkpoint checkpoint, at::ScalarType dtype, at::Device device);
+  Weights(Checkpoint checkpoint, at::ScalarType dtype, at::Device device, Poll poll = {});
 
   Weights operator/(std::string_view name) const;
   Weights operator/(int64_t index) const { return *this / std::to_string(index); }
@@ -73,15 +96,15 @@ class Weights final {
   // What was asked for and is not there.
   const std::vector<Missing>& missing() const;
 
-  // Throws EngineError(InvalidModel) that lists every missing, mis-shaped and left-over name. Names
-  // for which `unused` is true are parts of the checkpoint that the engine knows and has no use
-  // for.
+  // Throws EngineError(InvalidModel) that lists missing, mis-shaped and left-over names: the first
+  // of them, and how many more there are. Names for which `unused` is true are parts of the
+  // checkpoint that the engine knows and has no use for.
   void finish(const std::function<bool(const std::string&)>& unused = {}) const;
 
  private:
   struct State;
   Weights(std::shared_ptr<State> state, std::string prefix);
-  const at::Tensor* take(std::string_view name, at::IntArrayRef shape) const;
+  std::optional<at::Tensor> take(std::string_view name, at::IntArrayRef shape) const;
 
   std::shared_ptr<State> state_;
   std::string prefix_;  // ends in '.' unless empty
