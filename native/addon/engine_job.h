@@ -18,12 +18,23 @@ namespace qwen::addon {
 using Settle = std::function<void(Napi::Env, const Napi::Promise::Deferred&)>;
 
 // Runs `work` on the engine thread and settles a promise with `finish(env, result)`, or with what
-// was thrown. `finally` runs on the JavaScript thread just before.
+// was thrown. `finally` runs on the JavaScript thread just before, also where nothing can be begun
+// and this throws.
 template <typename Work, typename Finish>
 Napi::Promise run_engine_job(Napi::Env env, Napi::Function on_event, Work work, Finish finish,
                              std::function<void()> finally) {
   const auto deferred = Napi::Promise::Deferred::New(env);
-  const auto channel = JobChannel::open(env, on_event);
+  const auto begin = [&] {
+    EngineThread::instance();  // starts with the first job, if the system has a thread left
+    return JobChannel::open(env, on_event);
+  };
+  std::shared_ptr<JobChannel> channel;
+  try {
+    channel = begin();
+  } catch (...) {
+    finally();
+    throw;
+  }
   const auto settle = [channel, deferred, finally](Settle how) {
     channel->send([=](Napi::Env env, Napi::Function) {
       finally();

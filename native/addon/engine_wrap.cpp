@@ -1,6 +1,6 @@
 #include "addon/engine_wrap.h"
 
-#include <new>
+#include <exception>
 #include <string>
 #include <utility>
 
@@ -20,9 +20,9 @@ using errors::ErrorCode;
 
 constexpr size_t kMaxCancelledEarly = 256;
 
-Napi::Value rejected(Napi::Env env, const EngineError& error) {
+Napi::Value rejected(Napi::Env env, Napi::Value reason) {
   const auto deferred = Napi::Promise::Deferred::New(env);
-  deferred.Reject(to_value(env, error));
+  deferred.Reject(reason);
   return deferred.Promise();
 }
 
@@ -32,9 +32,11 @@ Napi::Value promise_of(Napi::Env env, const Start& start) {
   try {
     return start();
   } catch (const EngineError& error) {
-    return rejected(env, error);
-  } catch (const std::bad_alloc& error) {
-    return rejected(env, engine::to_engine_error(error));
+    return rejected(env, to_value(env, error));
+  } catch (const Napi::Error& error) {
+    return rejected(env, error.Value());  // a getter of an argument threw it
+  } catch (const std::exception& error) {
+    return rejected(env, to_value(env, engine::to_engine_error(error)));
   }
 }
 
@@ -45,6 +47,10 @@ Napi::Value value_of(Napi::Env env, const Call& call) {
     return call();
   } catch (const EngineError& error) {
     throw Napi::Error(env, to_value(env, error));
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw Napi::Error(env, to_value(env, engine::to_engine_error(error)));
   }
 }
 

@@ -106,6 +106,13 @@ describe('an engine without a model', () => {
   it('refuses a folder that is no string and options that are no object', async () => {
     await expect(engine.load(5 as never, loadOptions)).rejects.toEqual(failure('INVALID_ARGUMENT', 'folder'));
     await expect(engine.load(demo, null as never)).rejects.toEqual(failure('INVALID_ARGUMENT', 'options'));
+    const thrown = new Error('by a getter');
+    const options = {
+      get device(): never {
+        throw thrown;
+      },
+    };
+    await expect(engine.load(demo, options as never)).rejects.toBe(thrown);
   });
 
   it('takes no second load while one runs', async () => {
