@@ -22,6 +22,8 @@ class FakeEngine implements NativeEngine {
   readonly calls: string[] = [];
   readonly requests: NativeRequest[] = [];
   failure: Error | null = null;
+  statsFailure: Error | null = null;
+  memory = demoModel.memory;
   disposed = false;
 
   load: NativeEngine['load'] = (folder, options) => {
@@ -35,7 +37,7 @@ class FakeEngine implements NativeEngine {
       minSteps: 2,
       defaultSide: 1024,
       device: { type: 'cpu', id: 'cpu', name: folder, threads: 1 },
-      memory: demoModel.memory,
+      memory: this.memory,
     });
   };
 
@@ -54,7 +56,10 @@ class FakeEngine implements NativeEngine {
     return true;
   };
 
-  stats: NativeEngine['stats'] = () => stats;
+  stats: NativeEngine['stats'] = () => {
+    if (this.statsFailure) throw this.statsFailure;
+    return stats;
+  };
 
   dispose: NativeEngine['dispose'] = () => {
     this.disposed = true;
@@ -145,6 +150,18 @@ describe(Host.name, () => {
         },
       },
     ]);
+  });
+
+  it('warms up at the largest size that may be drawn where the default one may not, and not at all where none may', async () => {
+    const { memory } = demoModel;
+    const costs = { ...memory, resident: 0, vaeDecoder: { weights: 0, perWorkPixel: 0, perPixel: 1e6 } };
+    engine.memory = { ...costs, budget: 1e6 * 128 * 128 };
+    await load();
+    expect(engine.requests.map(({ width, height }) => [width, height])).toEqual([[112, 112]]);
+    engine.memory = { ...costs, budget: 1 };
+    await load();
+    expect(engine.requests).toHaveLength(1);
+    expect(sent.map(({ type }) => type)).toEqual(['loaded', 'loaded']);
   });
 
   it('tells why a folder cannot be loaded', async () => {
@@ -245,6 +262,17 @@ describe(Host.name, () => {
     await generate('a');
     expect(sent).toContainEqual({ type: 'failed', jobId: 'a', error: { code: 'INTERNAL', message: 'a bug' } });
     expect(log).toHaveBeenCalledWith(engine.failure);
+    log.mockRestore();
+  });
+
+  it('goes on when there are no figures to push', async () => {
+    const log = jest.spyOn(console, 'error').mockImplementation();
+    await load();
+    sent.length = 0;
+    engine.statsFailure = new Error('no memory info');
+    await generate('a');
+    expect(sent.map(({ type }) => type)).toEqual(['progress', 'result']);
+    expect(log).toHaveBeenCalledWith(engine.statsFailure);
     log.mockRestore();
   });
 

@@ -1,6 +1,7 @@
 import {
   checkModelFolder,
   fingerprintModelFolder,
+  largestThatFits,
   loadTokenizer,
   PromptEncoder,
   readGenerationDefaults,
@@ -14,6 +15,7 @@ import {
   type HostFailure,
   type ModelInfo,
   type NativeEngine,
+  type NativeModelInfo,
   type Preview,
   type Progress,
   type ToHost,
@@ -78,7 +80,7 @@ export class Host {
     const prompts = new PromptEncoder(tokenizer, textToImageTemplate, specialTokens);
     const native = await this.tellProgress(weightBytes, this.engine.load(folder, options));
     const defaults = resolveDefaults(recommended, native);
-    await this.warmUp(prompts, native.minSteps, defaults);
+    await this.warmUp(prompts, native, defaults);
     this.prompts = prompts;
     return {
       class: pipelineClass,
@@ -108,10 +110,13 @@ export class Host {
     }
   }
 
-  /** The first pass pays for mapped pages, kernels and thread teams: before ready, not in the first request. */
+  /**
+   * The first pass pays for mapped pages, kernels and thread teams: before ready, not in the first request. At the default size,
+   * or the largest one of its shape that may be drawn.
+   */
   private async warmUp(
     prompts: PromptEncoder,
-    steps: number,
+    { minSteps, sizeMultiple, memory }: NativeModelInfo,
     { width, height, negativePrompt }: ModelInfo['defaults'],
   ): Promise<void> {
     const request: GenerateRequest = {
@@ -119,13 +124,16 @@ export class Host {
       negativePrompt,
       width,
       height,
-      numInferenceSteps: steps,
+      numInferenceSteps: minSteps,
       trueCfgScale: 1,
       seed: 0,
       numImages: 1,
       maxSequenceLength: 512,
     };
-    await this.engine.generate(warmUpJobId, toNativeRequest(prompts, request).native, () => undefined);
+    const limits = { sizeMultiple, minSide: sizeMultiple, maxSide: Math.max(width, height), maxPixels: width * height };
+    const size = largestThatFits(request, memory, limits);
+    if (!size) return; // then every request is refused, with the reason
+    await this.engine.generate(warmUpJobId, toNativeRequest(prompts, { ...request, ...size }).native, () => undefined);
   }
 
   private async generate(jobId: string, request: GenerateRequest): Promise<void> {
@@ -138,7 +146,17 @@ export class Host {
       if (this.endWith(error)) return;
       this.send({ type: 'failed', jobId, error: failureOf(error) });
     }
-    if (this.prompts && !this.closing) this.send({ type: 'stats', stats: this.engine.stats() });
+    this.tellStats();
+  }
+
+  private tellStats(): void {
+    if (!this.prompts || this.closing) return;
+    try {
+      this.send({ type: 'stats', stats: this.engine.stats() });
+    } catch (error) {
+      // The job has its answer; a device that is lost fails the next one.
+      console.error(error);
+    }
   }
 
   /** A lost device answers a new process, if any: to the server this end is a crash, and the job is drawn by the next host. */

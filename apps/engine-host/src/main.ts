@@ -40,8 +40,8 @@ function serve(addon: Addon): void {
   process.on('message', (message) => void host.receive(message as ToHost));
   // The addon's exit hook waits for the engine thread, also in mid-step.
   process.on('disconnect', () => process.exit());
-  // Unanswered work of the engine thread does not hold these up: they tell of the event loop alone.
-  setInterval(() => send({ type: 'alive' }), heartbeatMs).unref();
+  // Unanswered work of the engine thread does not hold these up: they tell of the event loop, and how far a model is loaded.
+  setInterval(() => send({ type: 'alive', loadedBytes: addon.loadedBytes() }), heartbeatMs).unref();
   send({ type: 'ready' });
 }
 

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { join } from 'node:path';
 import { EngineClient } from './engine.client.js';
 import { HostLostError } from './engine.error.js';
@@ -359,6 +360,42 @@ describe(EngineClient.name, () => {
       await engine.load({ name: 'fake', folder: '/models/fake' });
       await reach(({ state }) => state === 'ready');
       expect(await engine.generate('c', request('anything'))).toMatchObject({ images: [{ width: 32 }] });
+    });
+
+    it('leaves the count of hosts that were started anew as it is', async () => {
+      await ready();
+      const isBack = reach(({ state }) => state === 'ready');
+      await expect(engine.generate('a', request('crash'))).rejects.toBeInstanceOf(HostLostError);
+      expect(await isBack).toMatchObject({ restarts: 1 });
+      await engine.load(other);
+      expect(await reach(({ state }) => state === 'ready')).toMatchObject({ restarts: 1 });
+    });
+
+    it('is seen to be loaded at once where none was', async () => {
+      await ready();
+      await engine.unload();
+      void engine.load(other);
+      expect(engine.status()).toMatchObject({ state: 'starting', choice: other });
+    });
+
+    it('runs in a host that is not of the request that asked for it', async () => {
+      await ready();
+      const requests = new AsyncLocalStorage<string>();
+      const seen: unknown[] = [];
+      const record = log.log.bind(log);
+      log.log = (level, message, fields) => {
+        record(level, message, fields);
+        seen.push([message.split(' (')[0], requests.getStore()]);
+      };
+      await requests.run('a request', () => engine.load(other));
+      await reach(({ state }) => state === 'ready');
+      seen.length = 0;
+      const isBack = reach(({ state }) => state === 'ready');
+      await expect(engine.generate('a', request('crash'))).rejects.toBeInstanceOf(HostLostError);
+      await isBack;
+      expect(seen).toEqual(
+        ['the engine host ended', 'engine host started', 'model loaded'].map((message) => [message, undefined]),
+      );
     });
 
     it('may be loaded again after a load that failed', async () => {

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { EngineError, type HostLostError } from './engine.error.js';
 import type { EngineLog } from './engine.log.js';
 import { EngineProcess, type EngineOptions, type JobMessage } from './engine.process.js';
@@ -37,6 +38,10 @@ export class EngineClient {
   /** Null: the process says how things are. */
   private phase: 'unloading' | 'unloaded' | null = null;
   private stopped = false;
+  /** Of the processes before this one. */
+  private restartsBefore = 0;
+  /** Hosts are nobody's request, also where one had them started: their records must not carry its id for ever. */
+  private readonly outside = new AsyncResource('EngineClient');
   private whenIdle: (() => void) | null = null;
 
   constructor(
@@ -47,11 +52,12 @@ export class EngineClient {
   }
 
   start(): void {
-    this.process.start();
+    this.outside.runInAsyncScope(() => this.process.start());
   }
 
   status(): EngineStatus {
-    const status = this.process.status();
+    const ownStatus = this.process.status();
+    const status = { ...ownStatus, restarts: this.restartsBefore + ownStatus.restarts };
     if (this.phase === 'unloading') return { ...status, state: 'unloading', retryAfterS: unloadingRetryAfterS };
     if (this.phase === 'unloaded') {
       const nothing = { model: null, stats: null, readySince: null, error: null, loadProgress: null };
@@ -73,7 +79,7 @@ export class EngineClient {
    */
   async unload(): Promise<void> {
     this.assertChangeable('unload');
-    await this.empty();
+    if (this.phase !== 'unloaded') await this.empty();
     this.enter('unloaded');
   }
 
@@ -84,11 +90,13 @@ export class EngineClient {
    */
   async load(model: ModelChoice): Promise<void> {
     this.assertChangeable('load');
-    await this.empty();
+    // Of nothing nothing has to be waited for: who asks meanwhile sees the load.
+    if (this.phase !== 'unloaded') await this.empty();
     if (this.stopped) return;
+    this.restartsBefore = this.status().restarts;
     this.process = this.newProcess(model);
     this.enter(null);
-    this.process.start();
+    this.start();
   }
 
   /** @throws EngineError ENGINE_UNAVAILABLE */
@@ -140,7 +148,6 @@ export class EngineClient {
 
   /** No host any more. */
   private async empty(): Promise<void> {
-    if (this.phase === 'unloaded') return;
     this.enter('unloading');
     if (this.jobs.size > 0) await new Promise<void>((resolve) => (this.whenIdle = resolve));
     this.whenIdle = null;

@@ -33,4 +33,5 @@ export type FromHost =
   | { type: 'result'; jobId: string; result: GenerateResult }
   | { type: 'failed'; jobId: string; error: HostFailure }
   | { type: 'stats'; stats: DeviceStats }
-  | { type: 'alive' }; // every `heartbeatMs`: the host's event loop turns
+  // Every `heartbeatMs`: the host's event loop turns. `loadedBytes`: of weights, since the process began.
+  | { type: 'alive'; loadedBytes: number };

@@ -167,7 +167,7 @@ export interface ModelInfo {
 }
 
 export interface DeviceStats {
-  /** Resident bytes of the host process on a CPU, allocated device bytes on CUDA. */
+  /** Resident bytes of the host process on a CPU; on CUDA what is taken of the device, by other processes too. */
   memoryUsed: number;
   memoryTotal: number;
 }

@@ -22,11 +22,13 @@ describe(Watchdog.name, () => {
   let estimate: StageEstimate;
   let watchdog: Watchdog;
   let reasons: string[];
+  let loadedBytes: number;
 
   beforeEach(() => {
     jest.useFakeTimers();
     estimate = new StageEstimate();
     reasons = [];
+    loadedBytes = 5_000_000;
     watchdog = new Watchdog({ hangMs, stageFactor: 10 }, estimate, (reason) => {
       reasons.push(reason);
       watchdog.stop();
@@ -41,7 +43,7 @@ describe(Watchdog.name, () => {
   function passAlive(ms: number): void {
     for (let passed = 0; passed < ms; passed += tickMs) {
       jest.advanceTimersByTime(tickMs);
-      watchdog.received({ type: 'alive' });
+      watchdog.received({ type: 'alive', loadedBytes });
     }
   }
 
@@ -120,6 +122,19 @@ describe(Watchdog.name, () => {
     learn(1, 1, 1);
     generate('a');
     passAlive(hangMs);
+    expect(reasons).toEqual([]);
+    passAlive(tickMs);
+    expect(reasons).toEqual(['no progress in stage encode for 8000 ms']);
+  });
+
+  it('waits for a stage that is loading its model, as long as that goes on', () => {
+    learn(1, 1, 1);
+    generate('a');
+    for (let i = 0; i < 5; i++) {
+      passAlive(hangMs - tickMs);
+      loadedBytes += 1;
+    }
+    passAlive(hangMs + tickMs);
     expect(reasons).toEqual([]);
     passAlive(tickMs);
     expect(reasons).toEqual(['no progress in stage encode for 8000 ms']);

@@ -19,7 +19,8 @@ export const unknownStageMs = 3_600_000;
 const longestTickMs = 1000;
 
 /**
- * Tells a hung host by two silences: of its event loop, and of the job that it works on. Time is counted in ticks of this process
+ * Tells a hung host by two silences: of its event loop, and of the job that it works on, which speaks by its progress and by the
+ * weights that are loaded for it. Time is counted in ticks of this process
  * and not read from a clock: while this process was stopped or the machine slept, the host could say nothing either.
  */
 export class Watchdog {
@@ -27,6 +28,8 @@ export class Watchdog {
   private readonly timer: NodeJS.Timeout;
   private hostSilentMs = 0;
   private jobSilentMs = 0;
+  /** Weights that the host had taken up at its last sign of life. */
+  private loadedBytes: number | null = null;
   /** In the order in which the host works on them: the first one runs. */
   private readonly jobs = new Map<string, WatchedJob>();
 
@@ -51,6 +54,7 @@ export class Watchdog {
 
   received(message: FromHost): void {
     this.hostSilentMs = 0;
+    if (message.type === 'alive') this.noteLoading(message.loadedBytes);
     if (!('jobId' in message)) return;
     this.jobSilentMs = 0;
     const job = this.jobs.get(message.jobId);
@@ -62,6 +66,12 @@ export class Watchdog {
     if (message.type === 'preview') return; // amid the steps
     if (message.type === 'result') this.estimate.record(job.request, message.result.timings);
     this.jobs.delete(message.jobId);
+  }
+
+  /** Where models take turns, a stage begins by loading one, for as long as the disk needs. */
+  private noteLoading(loadedBytes: number): void {
+    if (this.loadedBytes !== null && loadedBytes !== this.loadedBytes) this.jobSilentMs = 0;
+    this.loadedBytes = loadedBytes;
   }
 
   private tick(): void {
