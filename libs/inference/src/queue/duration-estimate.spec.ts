@@ -1,3 +1,4 @@
+import { demoModel, ScriptedEngine } from '../../../../test/fixtures/scripted-engine.js';
 import { jobRequest, newJob } from '../../../../test/fixtures/job-request.js';
 import type { JobRequest } from '../job.types.js';
 import { DurationEstimate } from './duration-estimate.js';
@@ -8,9 +9,13 @@ function request(changes: Partial<JobRequest['generate']> = {}): JobRequest {
 }
 
 describe(DurationEstimate.name, () => {
+  let engine: ScriptedEngine;
   let estimate: DurationEstimate;
 
-  beforeEach(() => (estimate = new DurationEstimate()));
+  beforeEach(() => {
+    engine = new ScriptedEngine();
+    estimate = new DurationEstimate(engine);
+  });
 
   it('knows nothing before anything was measured', () => {
     expect(estimate.runMs(request())).toBeNull();
@@ -48,13 +53,39 @@ describe(DurationEstimate.name, () => {
     expect(estimate.usualMs()).toBeCloseTo(2000, 0);
   });
 
-  it('keeps sizes apart, and takes the nearest for one that was never drawn', () => {
+  it('keeps sizes apart, and takes the line between those around one that was never drawn', () => {
     estimate.record(request(), { denoiseMs: 1000 }, 1000);
     estimate.record(request({ width: 256, height: 256 }), { denoiseMs: 90_000 }, 90_000);
     expect(estimate.runMs(request())).toBe(1000);
     expect(estimate.runMs(request({ width: 256, height: 256 }))).toBe(90_000);
-    expect(estimate.runMs(request({ width: 64, height: 32 }))).toBe(2000);
-    expect(estimate.runMs(request({ width: 256, height: 128 }))).toBe(45_000);
+    const half = (32 * 32 + 256 * 256) / 2;
+    expect(estimate.runMs(request({ width: half / 16, height: 16 }))).toBeCloseTo(45_500, 6);
+    expect(estimate.runMs(request({ width: 512, height: 256 }))).toBe(180_000);
+    expect(estimate.runMs(request({ width: 16, height: 32 }))).toBe(500);
+  });
+
+  it('takes a size that was never drawn for no longer than it must be', () => {
+    expect(estimate.leastMs(request())).toBe(0);
+    estimate.record(request({ width: 64, height: 64 }), { denoiseMs: 1000 }, 1600);
+    expect(estimate.leastMs(request({ width: 64, height: 64 }))).toBe(1600);
+    // Most of it may not grow with the pixels at all, or all of it with their square.
+    expect(estimate.leastMs(request({ width: 1024, height: 1024 }))).toBe(1600);
+    expect(estimate.leastMs(request({ width: 1024, height: 1024, numInferenceSteps: 100, numImages: 2 }))).toBe(21_200);
+    expect(estimate.leastMs(request({ width: 32, height: 32 }))).toBe(100);
+    estimate.record(request({ width: 1024, height: 1024 }), { denoiseMs: 256_000 }, 256_000);
+    expect(estimate.leastMs(request({ width: 512, height: 512 }))).toBe(16_000);
+  });
+
+  it('begins anew with another model, not with the same one in a new host', () => {
+    engine.become({ state: 'ready' });
+    estimate.record(request(), { denoiseMs: 1000 }, 1000);
+    engine.become({ state: 'restarting' });
+    engine.become({ state: 'ready' });
+    expect(estimate.runMs(request())).toBe(1000);
+    engine.become({ state: 'unloaded', model: null });
+    engine.become({ state: 'ready', model: { ...demoModel, sha256: 'f'.repeat(64) } });
+    expect(estimate.runMs(request())).toBeNull();
+    expect(estimate.usualMs()).toBe(0);
   });
 
   it('does not tell width from height', () => {
@@ -74,7 +105,7 @@ describe(DurationEstimate.name, () => {
     expect([left(0), left(400.4), left(1500)]).toEqual([1000, 600, 0]);
   });
 
-  it('guesses from the progress of the first job of all', () => {
+  it('guesses from the progress of a job of a size that was never drawn', () => {
     const left = (step: number, image = 0, numImages = 1) =>
       estimate.remainingMs({
         ...{ request: request({ numImages }), runMs: 1000 },

@@ -1,4 +1,5 @@
-import { Injectable } from '@nestjs/common';
+import { EngineClient } from '@app/engine';
+import { Inject, Injectable } from '@nestjs/common';
 import type { Job } from '../job.js';
 import type { JobRequest, JobTimings } from '../job.types.js';
 
@@ -7,12 +8,15 @@ const weight = 0.3;
 /** Sizes that are remembered: more than a service is usually asked for, few enough to look through. */
 const maxSizes = 64;
 
-interface Learned {
-  pixels: number;
+interface Cost {
   /** Milliseconds of one image through the transformer once. */
   passMs: number;
   /** Milliseconds of everything else of one image, and of the prompts. */
   restMs: number;
+}
+
+interface Learned extends Cost {
+  pixels: number;
 }
 
 /** How long a job is likely to run, from those that have ended: by size, steps, guidance and count. */
@@ -21,6 +25,12 @@ export class DurationEstimate {
   /** By pixels of one image, the least recently learned first. */
   private readonly learned = new Map<number, Learned>();
   private meanMs: number | null = null;
+  /** Fingerprint of the model that these are the times of. */
+  private model: string | null = null;
+
+  constructor(@Inject(EngineClient) engine: Pick<EngineClient, 'onChange'>) {
+    engine.onChange(({ model }) => model && this.beginWith(model.sha256));
+  }
 
   record(request: JobRequest, { denoiseMs }: Pick<JobTimings, 'denoiseMs'>, runMs: number): void {
     const pixels = pixelsOf(request);
@@ -40,17 +50,28 @@ export class DurationEstimate {
 
   /** Milliseconds of a run; null before anything was measured. */
   runMs(request: JobRequest): number | null {
+    const cost = this.likelyCost(pixelsOf(request));
+    return cost && total(cost, request);
+  }
+
+  /** Milliseconds that a run is likely to take at least: what is refused for its length must not be refused for a guess. */
+  leastMs(request: JobRequest): number {
     const pixels = pixelsOf(request);
-    const nearest = this.nearest(pixels);
-    if (!nearest) return null;
-    // Time grows at least with the pixels; what more it grows with is learned when such a size has been drawn.
-    const scale = pixels / nearest.pixels;
-    return scale * (nearest.passMs * passesOf(request) + nearest.restMs * request.generate.numImages);
+    const known = this.learned.get(pixels);
+    if (known) return total(known, request);
+    const { below, above } = this.neighbours(pixels);
+    const bounds = [0];
+    // Time grows with the pixels, and no faster than their square.
+    if (below) bounds.push(total(below, request));
+    if (above) bounds.push(total(scaled(above, (pixels / above.pixels) ** 2), request));
+    return Math.max(...bounds);
   }
 
   /** What is left of a running job, in whole milliseconds; null when nothing tells. */
   remainingMs({ request, runMs, progress }: Pick<Job, 'request' | 'runMs' | 'progress'>): number | null {
-    const totalMs = this.runMs(request) ?? projectedMs(request, runMs, progress);
+    const isKnown = this.learned.has(pixelsOf(request));
+    const projected = isKnown ? null : projectedMs(request, runMs, progress);
+    const totalMs = projected ?? this.runMs(request);
     return totalMs === null ? null : Math.max(0, Math.round(totalMs - runMs));
   }
 
@@ -59,17 +80,53 @@ export class DurationEstimate {
     return this.meanMs ?? 0;
   }
 
-  private nearest(pixels: number): Learned | undefined {
-    let best = this.learned.get(pixels);
-    if (best) return best;
-    for (const learned of this.learned.values()) {
-      if (!best || distance(learned.pixels, pixels) < distance(best.pixels, pixels)) best = learned;
+  /** Another model takes other times; the same one in a new host does not. */
+  private beginWith(model: string): void {
+    if (this.model !== null && this.model !== model) {
+      this.learned.clear();
+      this.meanMs = null;
     }
-    return best;
+    this.model = model;
+  }
+
+  private likelyCost(pixels: number): Cost | null {
+    const known = this.learned.get(pixels);
+    if (known) return known;
+    const { below, above } = this.neighbours(pixels);
+    if (below && above) return between(below, above, pixels);
+    // What a size costs beside its pixels is not known from one size: a larger one is likely to take less than this.
+    const nearest = below ?? above;
+    return nearest ? scaled(nearest, pixels / nearest.pixels) : null;
+  }
+
+  /** The known sizes that are next to one that is not. */
+  private neighbours(pixels: number): { below: Learned | undefined; above: Learned | undefined } {
+    let [below, above]: (Learned | undefined)[] = [];
+    for (const learned of this.learned.values()) {
+      if (learned.pixels < pixels) {
+        if (!below || learned.pixels > below.pixels) below = learned;
+      } else if (!above || learned.pixels < above.pixels) above = learned;
+    }
+    return { below, above };
   }
 }
 
-/** The first job of a server: by how far it has come. */
+function total({ passMs, restMs }: Cost, request: JobRequest): number {
+  return passMs * passesOf(request) + restMs * request.generate.numImages;
+}
+
+function scaled({ passMs, restMs }: Cost, factor: number): Cost {
+  return { passMs: passMs * factor, restMs: restMs * factor };
+}
+
+/** On the straight line between two sizes. */
+function between(below: Learned, above: Learned, pixels: number): Cost {
+  const share = (pixels - below.pixels) / (above.pixels - below.pixels);
+  const mixed = (name: keyof Cost) => below[name] + share * (above[name] - below[name]);
+  return { passMs: mixed('passMs'), restMs: mixed('restMs') };
+}
+
+/** Of a size that was never drawn: by how far it has come. */
 function projectedMs(request: JobRequest, runMs: number, progress: Job['progress']): number | null {
   if (progress?.stage !== 'denoise' || progress.step === 0) return null;
   const { image, step, total } = progress;
@@ -78,11 +135,6 @@ function projectedMs(request: JobRequest, runMs: number, progress: Job['progress
 
 function moved(from: number, to: number): number {
   return from + weight * (to - from);
-}
-
-/** Between sizes what counts is how many times one is the other. */
-function distance(a: number, b: number): number {
-  return Math.abs(Math.log(a / b));
 }
 
 function pixelsOf({ generate: { width, height } }: JobRequest): number {

@@ -4,7 +4,7 @@ import { FairLine, type LineEntry } from './fair-line.js';
 let count = 0;
 
 function entry(client: string, expectedMs: number | null = null): LineEntry {
-  return { id: `${client}-${++count}`, client, expectedMs };
+  return { id: `${client}-${++count}`, client, expectedMs, leastMs: (expectedMs ?? 0) / 2 };
 }
 
 interface Waiting {
@@ -64,6 +64,7 @@ describe(FairLine.name, () => {
         },
         client: 'a',
         expectedMs: null,
+        leastMs: 0,
       });
     }
     looks = 0;
@@ -117,8 +118,12 @@ describe(FairLine.name, () => {
     line.push(entry('a'));
     const last = entry('a', 300);
     line.push(last);
-    expect(line.placeOf(last.id, 500)).toEqual({ position: 3, aheadMs: 2 * ((1000 + 500 + 300) / 3) });
-    expect(line.placeOfNext('b', 500)).toEqual({ position: 2, aheadMs: 600 });
+    expect(line.placeOf(last.id, 500)).toEqual({
+      position: 3,
+      aheadMs: 2 * ((1000 + 500 + 300) / 3),
+      leastAheadMs: 2 * ((500 + 0 + 150) / 3),
+    });
+    expect(line.placeOfNext('b', 500)).toMatchObject({ position: 2, aheadMs: 600 });
     expect(line.placeOf('nobody', 500)).toBeNull();
   });
 

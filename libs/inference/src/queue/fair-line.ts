@@ -4,6 +4,8 @@ export interface LineEntry {
   client: string;
   /** How long it is likely to take; null: nothing is known yet. */
   expectedMs: number | null;
+  /** How long it takes at least, by what is known. */
+  leastMs: number;
 }
 
 export interface Place {
@@ -11,6 +13,8 @@ export interface Place {
   position: number;
   /** Of all before it, likely. */
   aheadMs: number;
+  /** Of all before it, at least. */
+  leastAheadMs: number;
 }
 
 interface Waiting<T> {
@@ -33,6 +37,8 @@ interface ClientLine<T> {
   /** Sum over those of known duration, and how many those are. */
   knownMs: number;
   known: number;
+  /** Sum over all of them. */
+  leastMs: number;
 }
 
 /**
@@ -118,13 +124,15 @@ export class FairLine<T extends LineEntry> {
 
   private placeAt(round: number, arrival: number, usualMs: number): Place {
     let ahead = 0;
-    let aheadMs = 0;
+    let [aheadMs, leastAheadMs] = [0, 0];
     for (const line of this.clients.values()) {
       const before = countBefore(line, round, arrival);
       ahead += before;
-      if (before > 0) aheadMs += before * meanMs(line, usualMs);
+      if (before === 0) continue;
+      aheadMs += before * meanMs(line, usualMs);
+      leastAheadMs += (before * line.leastMs) / line.waiting.length;
     }
-    return { position: ahead + 1, aheadMs };
+    return { position: ahead + 1, aheadMs, leastAheadMs };
   }
 
   private first(): [string, ClientLine<T>] | undefined {
@@ -138,7 +146,7 @@ export class FairLine<T extends LineEntry> {
   private lineOf(client: string): ClientLine<T> {
     let line = this.clients.get(client);
     if (!line) {
-      line = { waiting: [], round: this.currentRound, knownMs: 0, known: 0 };
+      line = { waiting: [], round: this.currentRound, knownMs: 0, known: 0, leastMs: 0 };
       this.clients.set(client, line);
     }
     // Rounds in which it had nothing to ask for are not saved up.
@@ -146,7 +154,8 @@ export class FairLine<T extends LineEntry> {
     return line;
   }
 
-  private account(line: ClientLine<T>, { expectedMs }: T, sign: 1 | -1): void {
+  private account(line: ClientLine<T>, { expectedMs, leastMs }: T, sign: 1 | -1): void {
+    line.leastMs += sign * leastMs;
     if (expectedMs === null) return;
     line.knownMs += sign * expectedMs;
     line.known += sign;

@@ -1,6 +1,7 @@
 import { HostLostError } from '@app/engine';
 import { Logger } from '@nestjs/common';
 import { newJob } from '../../../../test/fixtures/job-request.js';
+import { ScriptedEngine } from '../../../../test/fixtures/scripted-engine.js';
 import { jobResult, ScriptedRunner, settled, type Run } from '../../../../test/fixtures/scripted-runner.js';
 import { Job } from '../job.js';
 import { JobEvents } from '../job-events.js';
@@ -24,7 +25,7 @@ describe(MemoryJobQueue.name, () => {
   beforeAll(() => void Logger.overrideLogger(false));
   beforeEach(() => {
     runner = new ScriptedRunner();
-    estimate = new DurationEstimate();
+    estimate = new DurationEstimate(new ScriptedEngine());
     queue = newQueue();
   });
   afterEach(() => jest.useRealTimers());
@@ -515,6 +516,10 @@ describe(MemoryJobQueue.name, () => {
         [waiting.job.id, 'queued', 0],
         [running.run.job.id, 'queued', 0],
       ]);
+      expect([running.run.job, waiting.job].map((job) => queue.placeOf(job))).toEqual([
+        { position: 1, etaMs: null },
+        { position: 2, etaMs: null },
+      ]);
       expect(queue.depth()).toMatchObject({ pending: 2, running: 0 });
       expectBalance();
     });
@@ -563,6 +568,17 @@ describe(MemoryJobQueue.name, () => {
       addWaiting();
       expect(refusalOf(newJob({}, { timeoutMs: 2300 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
       queue.reserve(newJob({}, { timeoutMs: 3430 }));
+    });
+
+    it('refuses none for a guess from other sizes, nor for those before it', async () => {
+      queue = newQueue(10);
+      learn(50);
+      const large = { generate: { ...newJob().request.generate, width: 2048, height: 2048 } };
+      await addRunning();
+      for (let i = 0; i < 5; i++) void enter(newJob(large, durable));
+      const next = newJob(large, soon);
+      expect(queue.placeOf(addWaiting().job).etaMs).toBeGreaterThan(10_000);
+      queue.reserve(next);
     });
 
     it('reckons with those before it alone, of which most of a busy client are none', async () => {

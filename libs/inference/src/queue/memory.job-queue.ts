@@ -30,7 +30,7 @@ export class MemoryJobQueue implements JobQueue {
   private readonly room: QueueRoom;
   private draining = false;
   /** Jobs that are left to the next server. */
-  private readonly kept = new Set<string>();
+  private readonly kept = new Map<string, Job>();
   private accepted = 0;
   private readonly ended: Record<EndState, number> = { completed: 0, failed: 0, cancelled: 0 };
 
@@ -73,6 +73,8 @@ export class MemoryJobQueue implements JobQueue {
   placeOf(job: Job): QueuePlace {
     if (job.state === 'running') return { position: null, etaMs: this.estimate.remainingMs(job) };
     if (job.state !== 'queued') return { position: null, etaMs: null };
+    // The next server comes nobody knows when.
+    if (this.kept.has(job.id)) return { position: this.placeAmongKept(job), etaMs: null };
     const ownMs = this.estimate.runMs(job.request);
     if (this.replay?.job === job) return { position: 1, etaMs: ownMs };
     const place = this.line.placeOf(job.id, this.estimate.usualMs());
@@ -117,7 +119,7 @@ export class MemoryJobQueue implements JobQueue {
     return new Promise<JobResult>((resolve, reject) => {
       const { id, order, request } = job;
       const entry: Entry = {
-        ...{ id, job, client: order.client, expectedMs: this.estimate.runMs(request) },
+        ...{ id, job, client: order.client, expectedMs: this.estimate.runMs(request), leastMs: this.estimate.leastMs(request) },
         stop: new AbortController(),
         deadline: setTimeout(() => this.stop(id, late(order.timeoutMs)), order.timeoutMs - job.ageMs).unref(),
         ...{ resolve, reject },
@@ -223,7 +225,7 @@ export class MemoryJobQueue implements JobQueue {
       this.end(entry, 'failed', interrupted());
       return;
     }
-    this.kept.add(entry.id);
+    this.kept.set(entry.id, entry.job);
     clearTimeout(entry.deadline);
     this.whenSettled(entry, null, () => entry.reject(interrupted()));
   }
@@ -257,6 +259,11 @@ export class MemoryJobQueue implements JobQueue {
       job.events.changed();
     });
     this.settling.add(settled);
+  }
+
+  /** In the order in which the next server takes them up. */
+  private placeAmongKept({ createdAt }: Job): number {
+    return 1 + [...this.kept.values()].filter((other) => other.createdAt < createdAt).length;
   }
 
   private tellPlaces(): void {
@@ -300,16 +307,22 @@ export class MemoryJobQueue implements JobQueue {
 
   /** @throws ServiceError DEADLINE_EXCEEDED when it is likely to be */
   private assertInTime({ request, order: { client, timeoutMs } }: Job): void {
-    const ownMs = this.estimate.runMs(request);
-    if (ownMs === null) return;
-    const etaMs = this.headMs() + this.line.placeOfNext(client, this.estimate.usualMs()).aheadMs + ownMs;
-    if (etaMs <= timeoutMs) return;
-    throw new ServiceError('DEADLINE_EXCEEDED', `it is likely to take ${Math.ceil(etaMs)} ms, timeout_ms is ${timeoutMs}`);
+    const aheadMs = this.leastHeadMs() + this.line.placeOfNext(client, this.estimate.usualMs()).leastAheadMs;
+    const leastMs = aheadMs + this.estimate.leastMs(request);
+    if (leastMs <= timeoutMs) return;
+    throw new ServiceError('DEADLINE_EXCEEDED', `it is likely to take ${Math.ceil(leastMs)} ms, timeout_ms is ${timeoutMs}`);
   }
 
   /** What is left of the running job and of the one to be run again. */
   private headMs(): number {
     const runningMs = this.running ? (this.placeOf(this.running.job).etaMs ?? 0) : 0;
     return runningMs + (this.replay ? (this.replay.expectedMs ?? this.estimate.usualMs()) : 0);
+  }
+
+  /** The same, at least. */
+  private leastHeadMs(): number {
+    const { running, replay } = this;
+    const runningMs = running ? Math.max(0, this.estimate.leastMs(running.job.request) - running.job.runMs) : 0;
+    return runningMs + (replay?.leastMs ?? 0);
   }
 }
