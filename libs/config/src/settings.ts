@@ -199,7 +199,8 @@ export const settings: readonly Setting[] = [
   {
     key: 'jobs.maxBytes',
     kind: count(1, Number.MAX_SAFE_INTEGER),
-    description: 'bytes of all stored jobs; a request that would need more is refused',
+    description:
+      'bytes of all stored jobs; for new ones ended ones are forgotten, first those whose client has had the answer, then the oldest; what still does not fit is refused',
   },
   {
     key: 'jobs.disconnectGraceMs',

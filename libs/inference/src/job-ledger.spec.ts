@@ -283,6 +283,17 @@ describe(JobLedger.name, () => {
       expect(store.usedBytes()).toBeLessThanOrEqual(6 * picture + reserved);
     });
 
+    it('first by forgetting those whose one client has had the answer', async () => {
+      ledger = newLedger(6 * picture + reserved);
+      const orders = [{ async: true }, { idempotency: { key: 'k', fingerprint: 'f' } }, {}, { async: true }, {}, {}];
+      const jobs: Job[] = [];
+      for (const order of orders) jobs.push(await addCompleted(picture, order));
+      const next = newJob({ inputs: ['image'] });
+      await ledger.add(next, [{ field: 'image', bytes: Buffer.alloc(4.5 * picture) }]);
+      // The three plain ones, and then the oldest of the others.
+      expect([...disk.keys()]).toEqual([jobs[1]!.id, jobs[3]!.id, next.id]);
+    });
+
     it('never by forgetting jobs that have not ended', async () => {
       ledger = newLedger(reserved);
       const running = await addJob();

@@ -9,11 +9,16 @@ interface Ended {
   id: string;
   isCompleted: boolean;
   order: Pick<JobOrder, 'owner' | 'idempotency'>;
+  /** Its one client has had the answer: nobody was promised more. */
+  isAnswered: boolean;
   /** On the clock of this process, which never jumps. */
   forgetAt: number;
 }
 
-/** Jobs that have ended and are stored, until they are forgotten: after their time, or the oldest first when their bytes are needed. */
+/**
+ * Jobs that have ended and are stored, until they are forgotten: after their time, or when their bytes are needed, those first that
+ * have been answered, and the oldest of them first.
+ */
 export class JobShelf {
   private readonly logger = new Logger(JobShelf.name);
   /** The oldest first. */
@@ -67,14 +72,15 @@ export class JobShelf {
       const now = performance.now();
       await this.forgetAll([...this.jobs.values()].filter(({ forgetAt }) => forgetAt <= now));
       const excess = this.excess(0);
-      if (excess > 0) await this.forgetAll(this.oldest(excess) ?? [...this.jobs.values()]);
+      if (excess > 0) await this.forgetAll(this.firstToGo(excess) ?? [...this.jobs.values()]);
     });
   }
 
-  private keep({ id, order: { owner, idempotency }, state }: JobRecord, leftMs: number): void {
+  private keep({ id, order: { owner, idempotency, async }, state }: JobRecord, leftMs: number): void {
     const order = { owner, idempotency };
     const isCompleted = state === 'completed';
-    this.jobs.set(id, { id, isCompleted, order, forgetAt: performance.now() + leftMs });
+    const isAnswered = !async && idempotency === null;
+    this.jobs.set(id, { id, isCompleted, order, isAnswered, forgetAt: performance.now() + leftMs });
     if (isCompleted) this.keys.add(id, order);
   }
 
@@ -101,19 +107,22 @@ export class JobShelf {
 
   private async makeRoom(neededBytes: number): Promise<void> {
     for (let excess = this.excess(neededBytes); excess > 0; excess = this.excess(neededBytes)) {
-      const ended = this.oldest(excess);
+      const ended = this.firstToGo(excess);
       if (!ended || !(await this.forgetAll(ended))) return;
     }
   }
 
-  /** Those of the oldest that have so many bytes together; null when all have not. */
-  private oldest(bytes: number): Ended[] | null {
+  /** Those that are forgotten first and have so many bytes together; null when all have not. */
+  private firstToGo(bytes: number): Ended[] | null {
     const found: Ended[] = [];
     let sum = 0;
-    for (const ended of this.jobs.values()) {
-      found.push(ended);
-      sum += this.store.bytesOf(ended.id);
-      if (sum >= bytes) return found;
+    for (const isAnswered of [true, false]) {
+      for (const ended of this.jobs.values()) {
+        if (ended.isAnswered !== isAnswered) continue;
+        found.push(ended);
+        sum += this.store.bytesOf(ended.id);
+        if (sum >= bytes) return found;
+      }
     }
     return null;
   }

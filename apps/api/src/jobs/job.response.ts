@@ -76,7 +76,7 @@ export class JobResponse {
   @ApiProperty(seconds('end'))
   finished: number | null;
 
-  @ApiProperty(seconds('when it is forgotten'))
+  @ApiProperty(seconds('when it is forgotten, unless its room is needed before'))
   expires: number | null;
 
   @ApiProperty({ type: 'integer', description: 'runs that were begun: 2 after the engine was lost once' })

@@ -36,7 +36,8 @@ export class JobsController {
   @Header('Cache-Control', 'no-store')
   @ApiOperation({
     summary: 'How far a job is, and what became of it',
-    description: 'A job is kept for `jobs.ttlMs` after its end; `expires` tells until when.',
+    description:
+      'A job is kept for `jobs.ttlMs` after its end; `expires` tells until when. It may go before where new jobs need its room in `jobs.maxBytes`.',
     operationId: 'getJob',
   })
   @ApiParam(idParam)
