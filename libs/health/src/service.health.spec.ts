@@ -10,6 +10,11 @@ describe(ServiceHealth.name, () => {
   beforeEach(() => {
     engine = new ScriptedEngine();
     draining = false;
+    engine.become({ choice: { name: 'demo', folder: '/srv/models/demo' } });
+    health = healthOf(engine);
+  });
+
+  function healthOf(of: ScriptedEngine): ServiceHealth {
     const inference = {
       get isDraining() {
         return draining;
@@ -17,10 +22,9 @@ describe(ServiceHealth.name, () => {
       depth: () => ({ pending: 3, running: 1, max: 64 }),
     };
     const software = { name: 'qwen-image-server', version: '1.2.3' };
-    engine.become({ choice: { name: 'demo', folder: '/srv/models/demo' } });
     const storage = { use: () => ({ jobsUsed: 70, jobsMax: 100, free: 5000 }) };
-    health = new ServiceHealth(engine as never, inference as never, storage as never, software, new HealthIndicatorService());
-  });
+    return new ServiceHealth(of as never, inference as never, storage as never, software, new HealthIndicatorService());
+  }
 
   afterEach(() => jest.useRealTimers());
 
@@ -77,11 +81,13 @@ describe(ServiceHealth.name, () => {
   });
 
   it('has started once the first model was loaded, and stays so', () => {
-    engine.become({ state: 'loading', model: null });
+    const unloaded = new ScriptedEngine();
+    unloaded.become({ state: 'loading', model: null });
+    health = healthOf(unloaded);
     expect(health.startup()).toMatchObject({ model: { status: 'down' } });
-    engine.become({ state: 'ready', model: new ScriptedEngine().status().model });
-    expect(health.startup()).toMatchObject({ model: { status: 'up' } });
-    engine.become({ state: 'restarting', model: null });
+    unloaded.become({ state: 'ready', model: engine.status().model });
+    // Nobody asks now.
+    unloaded.become({ state: 'restarting', model: null });
     expect(health.startup()).toMatchObject({ model: { status: 'up' } });
   });
 });

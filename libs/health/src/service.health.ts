@@ -40,7 +40,11 @@ export class ServiceHealth {
     private readonly storage: JobStorage,
     @Inject(SOFTWARE) private readonly software: Software,
     private readonly indicators: HealthIndicatorService,
-  ) {}
+  ) {
+    const look = ({ model }: EngineStatus) => (this.started ||= model !== null);
+    look(engine.status());
+    engine.onChange(look);
+  }
 
   report(): HealthResponse {
     const engine = this.engine.status();
@@ -78,10 +82,9 @@ export class ServiceHealth {
     return this.isReady() ? indicator.up({ state: status }) : indicator.down({ state: status });
   }
 
-  /** The first load has ended well; whatever came later. */
+  /** The first load has ended well; whatever came later, and whether or not anybody has asked meanwhile. */
   startup(): HealthIndicatorResult<'model'> {
-    const { state, model } = this.engine.status();
-    this.started ||= model !== null;
+    const { state } = this.engine.status();
     const indicator = this.indicators.check('model');
     return this.started ? indicator.up() : indicator.down({ state: modelStateOf[state] });
   }

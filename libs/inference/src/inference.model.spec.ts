@@ -92,7 +92,7 @@ class World {
     this.clients.add(client);
     const failed = new Set([...this.jobs.values()].filter((known) => this.hasFailed(known)).map(({ id }) => id));
     try {
-      const job = await server.service.submit(jobRequest(), [], order);
+      const job = await server.service.submit(() => jobRequest(), [], order);
       if (failed.has(job.id)) this.faults.push(`job ${job.id} had failed and was joined`);
       const known = this.know(job.id, order);
       if (order.async) return;

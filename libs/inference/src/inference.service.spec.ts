@@ -27,7 +27,7 @@ describe(InferenceService.name, () => {
   afterEach(() => jest.useRealTimers());
 
   function submit(order: Partial<JobOrder> = {}, to = server): Promise<SubmittedJob> {
-    return to.service.submit(jobRequest(), [], jobOrder(order));
+    return to.service.submit(() => jobRequest(), [], jobOrder(order));
   }
 
   /** How a client fares that waits for its answer. */
@@ -378,8 +378,10 @@ describe(InferenceService.name, () => {
       server.runner.latest.finish();
       await answered(job);
       await jest.advanceTimersByTimeAsync(39_998);
-      expect((await submit(keyed)).id).toBe(job.id);
+      const joined = await submit(keyed);
+      expect(joined.id).toBe(job.id);
       await jest.advanceTimersByTimeAsync(2);
+      expect(await answered(joined)).toBe('INTERRUPTED');
       expect(disk.has(job.id)).toBe(true);
       const next = await submit(keyed);
       expect(next.id).not.toBe(job.id);

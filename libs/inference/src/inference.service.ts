@@ -77,11 +77,15 @@ export class InferenceService {
   }
 
   /**
-   * Accepts the request, or joins it to the job that its Idempotency-Key has.
-   * @throws ServiceError: no job was made
+   * Accepts the request, or joins it to the job that its Idempotency-Key has: then it is not resolved.
+   * @throws ServiceError: no job was made; what `resolve` throws
    */
-  async submit(request: JobRequest, files: readonly ImageFile[], order: JobOrder): Promise<SubmittedJob> {
-    const make = () => this.accept(request, files, order);
+  async submit(
+    resolve: () => JobRequest | Promise<JobRequest>,
+    files: readonly ImageFile[],
+    order: JobOrder,
+  ): Promise<SubmittedJob> {
+    const make = async () => this.accept(await resolve(), files, order);
     const id = order.idempotency ? await this.ledger.keys.join(order.owner, order.idempotency, make) : await make();
     const job = this.ledger.liveJob(id);
     if (job && !job.hasEnded && order.async && !job.order.async) {
@@ -206,13 +210,13 @@ export class InferenceService {
 
   private async storedImage(record: JobRecord, index: number): Promise<JobImage> {
     const image = await this.ledger.image(record, index);
-    if (!image) throw new Error(`job ${record.id} was forgotten while it was read`);
+    if (!image) throw forgotten();
     return image;
   }
 
   private async existing(id: string): Promise<JobView> {
     const view = await this.view(id);
-    if (!view) throw new Error(`job ${id} was forgotten while it was asked for`);
+    if (!view) throw forgotten();
     return view;
   }
 
@@ -241,4 +245,11 @@ export class InferenceService {
     const since = async (after: number) => (await this.ledger.eventsOfEnded(id)).filter((event) => event.id > after);
     return { since, onChange: () => () => undefined, isOver: true };
   }
+}
+
+/** The job that a key had went between the look at the key and the reading. */
+function forgotten(): ServiceError {
+  return new ServiceError('INTERRUPTED', 'its job was forgotten at this moment: the same request makes a new one', {
+    retryAfterS: 1,
+  });
 }

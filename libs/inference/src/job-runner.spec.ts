@@ -38,7 +38,7 @@ describe(JobRunner.name, () => {
     engine = new ScriptedEngine();
     store = new MemoryJobStore();
     ledger = new JobLedger(store, { ttlMs: 60_000, maxBytes: Infinity });
-    estimate = new DurationEstimate();
+    estimate = new DurationEstimate(engine);
     const decoder = new ImageDecoder({ maxInputPixels: 1_000_000, decodeTimeoutMs: 10_000 });
     const encoder = new ResultEncoder(new ImageEncoder(), decoder, software);
     const admission = new Admission(engine as never, { minSide: 32, maxSide: 4096, maxPixels: 4194304 });
@@ -325,6 +325,19 @@ describe(JobRunner.name, () => {
       expect(first).toMatchObject({ level: 'error', requestId: 'first', jobId: jobs[0]?.id });
       expect(second).toMatchObject({ requestId: 'second', jobId: jobs[1]?.id, apiKey: 'me' });
       expect(JSON.stringify(first)).toContain('no such luck');
+    });
+
+    it('has nothing of the request that set the work going', async () => {
+      const job = await runningJob({}, { requestId: 'mine' });
+      const before = { requestId: 'of another', apiKey: 'of another', traceId: 'a'.repeat(32), engineMs: 549 };
+      await withContext(before, async () => {
+        await runner.run(job, never);
+        job.moveTo('completed');
+        await runner.settle(job, jobResult());
+      });
+      const [record] = await logged();
+      expect(record).toMatchObject({ message: 'job completed', requestId: 'mine', jobId: job.id });
+      for (const name of ['apiKey', 'traceId', 'engineMs']) expect(record).not.toHaveProperty(name);
     });
 
     it('is a host that was lost, and which run that was', async () => {

@@ -9,7 +9,7 @@ import {
   type Progress,
 } from '@app/engine';
 import { ImageDecoder } from '@app/image-processing';
-import { traced, traceIdOf, withContext, type RequestContext } from '@app/observability';
+import { inContext, traced, traceIdOf, type RequestContext } from '@app/observability';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { Admission } from './admission.js';
 import { engineUnavailable, whenEngineReady } from './engine-readiness.js';
@@ -52,11 +52,11 @@ export class JobRunner implements Runner {
   }
 
   run(job: Job, signal: AbortSignal): Promise<JobResult> {
-    return withContext(contextOf(job), () => tracedRun(job, () => this.drawOrTell(job, signal)));
+    return inContext(contextOf(job), () => tracedRun(job, () => this.drawOrTell(job, signal)));
   }
 
   settle(job: Job, result: JobResult | null): Promise<void> {
-    return withContext(contextOf(job), () => {
+    return inContext(contextOf(job), () => {
       if (job.hasEnded) this.tellEnd(job, result);
       return tracedStore(job, () => this.ledger.settle(job, result));
     });

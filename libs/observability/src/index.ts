@@ -3,7 +3,14 @@ export { LogLevelSwitch } from './log-level.js';
 export { createLogger, createNestLogger } from './logger.js';
 export { longSeconds, MetricsRegistry, shortSeconds, type MetricsFormat, type Sampled } from './metrics-registry.js';
 export { ObservabilityModule } from './observability.module.js';
-export { currentContext, currentRequestId, extendContext, withContext, type RequestContext } from './request-context.js';
+export {
+  currentContext,
+  currentRequestId,
+  extendContext,
+  inContext,
+  withContext,
+  type RequestContext,
+} from './request-context.js';
 export { requestId } from './request-id.middleware.js';
 export { routeOf } from './route-of.js';
 export { startTracing } from './tracing/start-tracing.js';

@@ -20,6 +20,11 @@ export function withContext<T>(context: RequestContext, work: () => T): T {
   return storage.run({ ...storage.getStore(), ...context }, work);
 }
 
+/** Runs `work`, and all that it starts, under `context` alone: it is not the doing of whoever set it going. */
+export function inContext<T>(context: RequestContext, work: () => T): T {
+  return storage.run(context, work);
+}
+
 /** Adds to the context of the work that runs already, for its records and those of whoever began it. */
 export function extendContext(context: RequestContext): void {
   Object.assign(currentContext(), context);

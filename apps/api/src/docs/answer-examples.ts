@@ -158,7 +158,7 @@ const examples: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   getInfo: { 200: info },
   getLogLevel: { 200: { level: 'info' } },
   putLogLevel: { 200: { level: 'debug' } },
-  loadModel: { 202: loading },
+  loadModel: { 202: unloading },
   unloadModel: { 202: unloading },
   getMetrics: { 200: `${metrics}\n` },
   getHealth: { 200: healthy, 503: notYet },

@@ -1,7 +1,7 @@
 import type { Software } from '@app/inference';
 import type { INestApplicationContext } from '@nestjs/common';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject, type SchemaObject } from '@nestjs/swagger';
-import type { FieldContext } from '../fields/field-rules.js';
+import type { FieldContext, FieldModel } from '../fields/field-rules.js';
 import { fieldsOf } from '../fields/field.decorator.js';
 import { ImageToImageDto } from '../images/image-to-image.dto.js';
 import { TextToImageDto } from '../images/text-to-image.dto.js';
@@ -59,7 +59,7 @@ function refuseUnknownFields(document: OpenAPIObject): void {
 export function withBounds(
   base: OpenAPIObject,
   bounds: Pick<FieldContext, 'limits' | 'queue'>,
-  model: FieldContext['model'] | null,
+  model: FieldModel | null,
 ): OpenAPIObject {
   const document = structuredClone(base);
   if (!model) return document;
@@ -67,7 +67,7 @@ export function withBounds(
   for (const [Dto, { properties }] of requestSchemas(document)) {
     for (const [name, { rule }] of fieldsOf(Dto)) {
       const property = properties?.[name];
-      if (property) Object.assign(property, rule.schema(context), valueToShow(name, Dto, context));
+      if (property) Object.assign(property, rule.schema(context), valueToShow(name, Dto, model, context));
     }
   }
   return document;
@@ -81,7 +81,8 @@ function requestSchemas({ components }: OpenAPIObject): Map<RequestClass, Schema
 function valueToShow(
   name: string,
   Dto: RequestClass,
-  { model: { defaults }, queue }: FieldContext,
+  { defaults }: FieldModel,
+  { queue }: FieldContext,
 ): Pick<SchemaObject, 'default' | 'example'> {
   const values: Readonly<Record<string, number | string>> = {
     width: defaults.width,

@@ -9,7 +9,8 @@ export type FieldModel = Pick<ModelInfo, 'sizeMultiple' | 'minSteps' | 'defaults
 export interface FieldContext {
   limits: LimitsConfig;
   queue: Pick<QueueConfig, 'timeoutMs'>;
-  model: FieldModel;
+  /** Null: none is loaded, and nothing is drawn; a job that is there may be asked for again. */
+  model: FieldModel | null;
   /** What Accept asks for: image bytes instead of JSON, and the format when the fields name none. */
   answer: { bytes: boolean; format: ImageFormat };
   /** Nobody waits on the connection: the answer is the job. */

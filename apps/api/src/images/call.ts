@@ -41,9 +41,9 @@ export const SentCall = createParamDecorator((_data: unknown, context: Execution
 
 /** The format of pictures when the fields name none. */
 export function impliedFormat({ wish, async, idempotencyKey }: Call): ImageFormat {
+  const isMadeForThisCall = !async && wish.form === 'bytes';
   // What other calls with this key will ask for is not known yet.
-  if (async) return idempotencyKey === null ? wish.format : lossless;
-  return wish.form === 'bytes' ? wish.format : lossless;
+  return isMadeForThisCall || idempotencyKey === null ? wish.format : lossless;
 }
 
 const lossless: ImageFormat = 'png';

@@ -1,6 +1,6 @@
 import { configTokens, type LimitsConfig, type QueueConfig } from '@app/config';
-import { EngineClient, type ModelInfo } from '@app/engine';
-import { engineUnavailable, type FieldFault } from '@app/inference';
+import { EngineClient } from '@app/engine';
+import type { FieldFault } from '@app/inference';
 import { Inject, Injectable, type ArgumentMetadata, type PipeTransform, type Type } from '@nestjs/common';
 import { validate } from 'class-validator';
 import { fieldsOf, setContext } from '../fields/field.decorator.js';
@@ -58,15 +58,9 @@ export class GenerationFieldsPipe implements PipeTransform {
   private async ruleFaults(dto: object, { call }: SentFields): Promise<FieldFault[]> {
     const { limits, queue } = this;
     const answer = { bytes: call.wish.form === 'bytes' && !call.async, format: impliedFormat(call) };
-    setContext(dto, { limits, queue, model: this.model(), answer, async: call.async });
+    setContext(dto, { limits, queue, model: this.engine.status().model, answer, async: call.async });
     const errors = await validate(dto, { forbidUnknownValues: true });
     return errors.map(({ property, constraints = {} }) => ({ field: property, message: Object.values(constraints).join(', ') }));
-  }
-
-  private model(): ModelInfo {
-    const status = this.engine.status();
-    if (!status.model) throw engineUnavailable(status);
-    return status.model;
   }
 }
 

@@ -104,6 +104,18 @@ describe('Idempotency-Key', () => {
     expect(api.inference.jobs).toHaveLength(1);
   });
 
+  it('gives a job that has completed also while no model is there, and nothing else', async () => {
+    const first = await post(small).expect(200);
+    await draw('p', 'a.png', 'quadrants.png').expect(200);
+    api.engine.become({ state: 'unloaded', model: null, stats: null });
+    api.inference.unavailable = new ServiceError('ENGINE_UNAVAILABLE', 'no model is loaded', { retryAfterS: 30 });
+    expect((await post(small).expect(200)).body).toEqual(first.body);
+    await draw('p', 'a.png', 'quadrants.png').expect(200);
+    await post({ ...small, seed: 1 }).expect(409);
+    await post(small, { 'idempotency-key': 'of no job' }).expect(503);
+    expect(api.inference.jobs).toHaveLength(2);
+  });
+
   it('draws without loss when the fields name no format, and encodes as the call wants', async () => {
     const wanted = { ...small, output_quality: 40 };
     const { body } = await post(wanted, { accept: 'image/jpeg' }).expect(200).expect('content-type', 'image/jpeg');

@@ -11,7 +11,7 @@ export class ImageToImageDto extends TextToImageDto {
 
   @Field(
     { rule: positiveNumber(1) },
-    { type: 'number', default: 0.6, description: 'how much is drawn anew: int(steps x strength) steps are run, at least one' },
+    { type: 'number', default: 0.6, description: 'how much is drawn anew: steps x strength of the steps are run, rounded up' },
   )
   strength?: number;
 }

@@ -17,7 +17,7 @@ import { GenerationAnswers } from './generation-answers.js';
 import { fingerprint } from './idempotency-key.js';
 import { ImageToImageDto } from './image-to-image.dto.js';
 import { JsonBodyInterceptor } from './json-body.interceptor.js';
-import { RequestResolver } from './request-resolver.js';
+import { qualityOf, RequestResolver } from './request-resolver.js';
 import { FormFields, JsonFields, UploadedImage } from './sent-fields.js';
 import { TextToImageDto } from './text-to-image.dto.js';
 import { UploadInterceptor } from './upload.interceptor.js';
@@ -29,8 +29,10 @@ interface Drawing {
   call: Call;
   dto: TextToImageDto;
   plan: AnswerPlan;
-  request: JobRequest;
+  kind: JobRequest['kind'];
   files: readonly ImageFile[];
+  /** Only when a job has to be made: one that is there can be given without a model. */
+  resolve: () => JobRequest | Promise<JobRequest>;
 }
 
 @ApiTags('images')
@@ -79,15 +81,15 @@ export class ImagesController {
     },
   })
   @ApiErrors('REQUEST_TOO_LARGE')
-  async textToImage(
+  textToImage(
     @JsonFields() dto: TextToImageDto,
     @SentCall() call: Call,
     @ClientSignal() gone: AbortSignal,
     @Res({ passthrough: true }) response: Response,
   ): Promise<StreamableFile | JobResponse> {
     const plan = planAnswer(call, dto.output_format);
-    const request = this.resolver.textToImage(dto, plan.drawnAs);
-    return this.draw({ call, dto, plan, request, files: [] }, gone, response);
+    const resolve = () => this.resolver.textToImage(dto, plan.drawnAs);
+    return this.draw({ call, dto, plan, kind: 'text-to-image', files: [], resolve }, gone, response);
   }
 
   @Post('image-to-image')
@@ -112,7 +114,7 @@ export class ImagesController {
     },
   })
   @ApiErrors('INVALID_IMAGE', 'REQUEST_TOO_LARGE')
-  async imageToImage(
+  imageToImage(
     @FormFields() dto: ImageToImageDto,
     @UploadedImage() image: ImageFile,
     @SentCall() call: Call,
@@ -120,37 +122,37 @@ export class ImagesController {
     @Res({ passthrough: true }) response: Response,
   ): Promise<StreamableFile | JobResponse> {
     const plan = planAnswer(call, dto.output_format);
-    const request = await this.resolver.imageToImage(dto, plan.drawnAs, image);
-    return this.draw({ call, dto, plan, request, files: [image] }, gone, response);
+    const resolve = () => this.resolver.imageToImage(dto, plan.drawnAs, image);
+    return this.draw({ call, dto, plan, kind: 'image-to-image', files: [image], resolve }, gone, response);
   }
 
   private async draw(drawing: Drawing, gone: AbortSignal, response: Response): Promise<StreamableFile | JobResponse> {
-    const { plan, request } = drawing;
+    const { plan, dto } = drawing;
     const job = await this.submit(drawing, response.req);
     if (plan.form === 'job') return this.answers.accepted(job, response);
-    return this.answers.drawn(job, { form: plan.form, format: plan.format, quality: request.output.quality }, gone, response);
+    return this.answers.drawn(job, { form: plan.form, format: plan.format, quality: qualityOf(dto) }, gone, response);
   }
 
   private async submit(drawing: Drawing, sent: Request): Promise<SubmittedJob> {
-    const { request, files } = drawing;
-    const job = await this.inference.submit(request, files, this.orderOf(drawing));
+    const { resolve, files } = drawing;
+    const job = await this.inference.submit(resolve, files, this.orderOf(drawing, sent));
     // They lie on the disk now, and a job may wait for long: Nest holds a handler's arguments until it has answered.
     for (const file of files) file.bytes = nothing;
     this.uploads.release(sent);
     return job;
   }
 
-  private orderOf({ call, dto, plan, request, files }: Drawing): JobOrder {
+  private orderOf({ call, dto, plan, kind, files }: Drawing, sent: Request): JobOrder {
     const { owner, client, idempotencyKey: key } = call;
     return {
       owner,
       client,
       async: plan.form === 'job',
-      idempotency: key === null ? null : { key, fingerprint: fingerprint(request.kind, dto, files) },
+      idempotency: key === null ? null : { key, fingerprint: fingerprint(kind, dto, files) },
       timeoutMs: dto.timeout_ms ?? this.queue.timeoutMs,
       previews: dto.previews ?? 0,
       requestId: currentRequestId() ?? '',
-      traceparent: currentTraceparent(),
+      traceparent: currentTraceparent(sent.headers['traceparent']),
     };
   }
 }

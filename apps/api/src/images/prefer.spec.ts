@@ -35,5 +35,7 @@ describe(prefersAsync.name, () => {
   it('is quick with what was made to be slow', () => {
     expect(prefersAsync(`${'"'.repeat(8000)}${'a="\\'.repeat(2000)}`)).toBe(false);
     expect(prefersAsync(`a${' '.repeat(16_000)}=`)).toBe(false);
+    expect(prefersAsync(`a=${' '.repeat(16_000)}b c`)).toBe(false);
+    expect(prefersAsync(`"${'\\"'.repeat(8000)}`)).toBe(false);
   });
 });

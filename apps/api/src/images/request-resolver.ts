@@ -9,11 +9,12 @@ import type { ImageToImageDto } from './image-to-image.dto.js';
 import { sizeLikeInput, type Size } from './picture-size.js';
 import type { TextToImageDto } from './text-to-image.dto.js';
 
-const defaults = { strength: 0.6, maxSequenceLength: 512, quality: 90 };
+const defaults = { strength: 0.6, maxSequenceLength: 512 };
+const defaultQuality = 90;
 /** Random seeds stay short enough to be read out; given ones may be as large as the contract says. */
 const randomSeeds = 2 ** 32;
 
-/** Fields that are right → the request with every default resolved. */
+/** Fields that are right → the request with every default resolved. @throws ServiceError ENGINE_UNAVAILABLE: no model is loaded */
 @Injectable()
 export class RequestResolver {
   constructor(
@@ -53,7 +54,7 @@ export class RequestResolver {
         numImages: dto.num_images ?? 1,
         maxSequenceLength: dto.max_sequence_length ?? defaults.maxSequenceLength,
       },
-      output: { format, quality: dto.output_quality ?? defaults.quality, metadata: dto.output_metadata ?? true },
+      output: { format, quality: qualityOf(dto), metadata: dto.output_metadata ?? true },
     };
   }
 
@@ -84,6 +85,10 @@ export class RequestResolver {
     if (!status.model) throw engineUnavailable(status);
     return status.model;
   }
+}
+
+export function qualityOf({ output_quality }: TextToImageDto): number {
+  return output_quality ?? defaultQuality;
 }
 
 function givenSize({ width, height }: TextToImageDto): Size | null {

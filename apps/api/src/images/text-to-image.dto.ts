@@ -3,9 +3,9 @@ import { also, boolean, choice, got, integer, number, text, type ExtraRule } fro
 import { Field } from '../fields/field.decorator.js';
 
 const multipleOfModels: ExtraRule<number> = {
-  check: (value, { model: { sizeMultiple } }) =>
-    value % sizeMultiple === 0 ? null : `must be a multiple of ${sizeMultiple}${got(value)}`,
-  schema: ({ model: { sizeMultiple } }) => ({ multipleOf: sizeMultiple }),
+  check: (value, { model }) =>
+    !model || value % model.sizeMultiple === 0 ? null : `must be a multiple of ${model.sizeMultiple}${got(value)}`,
+  schema: ({ model }) => (model ? { multipleOf: model.sizeMultiple } : {}),
 };
 
 const withinPixels: ExtraRule<number> = {
@@ -16,9 +16,11 @@ const withinPixels: ExtraRule<number> = {
 };
 
 const enoughForScheduler: ExtraRule<number> = {
-  check: (steps, { model: { minSteps } }) =>
-    steps < minSteps ? `must be at least ${minSteps}: the model's scheduler (shift_terminal) cannot do ${steps}` : null,
-  schema: ({ model: { minSteps } }) => ({ minimum: minSteps }),
+  check: (steps, { model }) =>
+    model && steps < model.minSteps
+      ? `must be at least ${model.minSteps}: the model's scheduler (shift_terminal) cannot do ${steps}`
+      : null,
+  schema: ({ model }) => (model ? { minimum: model.minSteps } : {}),
 };
 
 const oneWhenBytes: ExtraRule<number> = {
@@ -100,7 +102,8 @@ export class TextToImageDto {
       type: 'integer',
       format: 'int64',
       example: 1,
-      description: 'random when absent; always echoed. Image k is drawn with seed + k',
+      description:
+        'random when absent; always echoed. Image k is drawn with seed + k. The generator takes 32 bits: seeds that are 2^32 apart draw the same',
     },
   )
   seed?: number;

@@ -96,6 +96,18 @@ describe('POST /text-to-image', () => {
   );
 
   it.each([
+    ['application/json, image/webp', 'webp'],
+    ['image/jpeg;q=0.4, image/webp;q=0.5, application/json', 'webp'],
+    ['*/*', 'png'],
+    ['application/json', 'png'],
+  ])('draws as Accept: %s says when the answer is JSON, too', async (accept, format) => {
+    const response = await post(small, { accept }).expect(200);
+    expect(response.body).toMatchObject({ images: [{ format }], parameters: { output_format: format } });
+    const quality = await post({ ...small, output_quality: 50 }, { accept });
+    expect(quality.status).toBe(format === 'png' ? 400 : 200);
+  });
+
+  it.each([
     ['text/html', {}],
     ['image/gif', {}],
     ['image/png', { output_format: 'webp' }],

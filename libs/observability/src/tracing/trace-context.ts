@@ -1,4 +1,4 @@
-import { context, isSpanContextValid, trace, TraceFlags, type Context, type SpanContext } from '@opentelemetry/api';
+import { context, isSpanContextValid, ROOT_CONTEXT, trace, TraceFlags, type Context, type SpanContext } from '@opentelemetry/api';
 
 const traceparent = /^00-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})$/;
 
@@ -13,16 +13,17 @@ export function formatTraceparent({ traceId, spanId, traceFlags }: SpanContext):
   return `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`;
 }
 
-/** Of the work that is being done; null: it belongs to no trace. */
-export function currentTraceparent(): string | null {
+/** Of the work that is being done, else what its caller `sent`, for no spans are made here; null: it belongs to no trace. */
+export function currentTraceparent(sent?: unknown): string | null {
   const active = trace.getSpanContext(context.active());
-  return active && isSpanContextValid(active) ? formatTraceparent(active) : null;
+  const known = active && isSpanContextValid(active) ? active : parseTraceparent(sent);
+  return known && formatTraceparent(known);
 }
 
-/** The context of a span that was told as text, for its children. */
+/** The context of a span that was told as text, for its children; without one they begin a trace of their own. */
 export function parentSpan(text: string | null): Context {
   const parent = parseTraceparent(text);
-  return parent ? trace.setSpanContext(context.active(), parent) : context.active();
+  return parent ? trace.setSpanContext(ROOT_CONTEXT, parent) : ROOT_CONTEXT;
 }
 
 /** For the log. */
