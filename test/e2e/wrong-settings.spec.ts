@@ -147,7 +147,7 @@ const wrongs: readonly Wrong[] = [
   {
     what: 'an origin with a path',
     args: ['--set', 'server.corsOrigins=["https://a.example/x"]'],
-    says: 'server.corsOrigins (option --set): must be a list of origins such as https://app.example.com, or *; got ["https://a.example/x"]',
+    says: 'server.corsOrigins (option --set): must be a list of origins as browsers send them, such as https://app.example.com, or *; got ["https://a.example/x"]',
   },
   {
     what: 'a proxy that is everybody',

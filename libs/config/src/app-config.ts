@@ -12,7 +12,7 @@ export interface AppConfig {
   /** Null: everybody is let in. */
   auth: { keys: readonly ApiKey[] | null };
   logging: { level: LogLevel; format: 'json' | 'pretty'; prompts: boolean };
-  /** Null: no spans are sent. */
+  /** As `publicUrl`; null: no spans are sent. */
   tracing: { otlpEndpoint: string | null; sampleRatio: number };
   docs: { enabled: boolean };
   metrics: { enabled: boolean };
@@ -28,7 +28,7 @@ export interface ServerConfig {
   /** Empty: CORS is off. */
   corsOrigins: readonly string[];
   keepAliveMs: number;
-  /** Null: URLs in answers are relative. */
+  /** In ASCII and without a slash at its end; null: URLs in answers are relative. */
   publicUrl: string | null;
 }
 

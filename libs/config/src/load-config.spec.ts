@@ -142,8 +142,29 @@ describe('loadConfig', () => {
     expect(configOf({ env: { QWEN_JOBS_DIRECTORY: '/kept' } }).jobs.directory).toBe('/kept');
   });
 
-  it.each(['http://localhost:3000', 'https://images.example.com/v2/', 'null'])('takes %s for the public URL', (url) => {
-    expect(configOf({ env: { QWEN_SERVER_PUBLIC_URL: url } }).server.publicUrl).toBe(url === 'null' ? null : url);
+  it.each([
+    ['http://localhost:3000', 'http://localhost:3000'],
+    ['https://images.example.com/v2/', 'https://images.example.com/v2'],
+    ['https://例え.jp/Bücher/a b', null],
+    ['https://例え.jp/Bücher/', 'https://xn--r8jz45g.jp/B%C3%BCcher'],
+    ['https://x/a\u0001\u007f', 'https://x/a%01%7F'],
+    ['https://xn--a/', null],
+    ['https://x:99999', null],
+  ])('keeps %s of the public URL and of the receiver of spans as %s', (url, kept) => {
+    const settings = [`server.publicUrl=${url}`, `tracing.otlpEndpoint=${url}`];
+    const given = { argv: settings.flatMap((setting) => ['--set', setting]) };
+    if (kept === null) {
+      const allowed = 'must be an http:// or https:// URL without user, query and fragment or null';
+      const refused = (key: string) => `${key} (option --set): ${allowed}; got ${JSON.stringify(url)}`;
+      expect(faultsOf(given)).toEqual([refused('server.publicUrl'), refused('tracing.otlpEndpoint')]);
+    } else {
+      const { server, tracing } = configOf(given);
+      expect([server.publicUrl, tracing.otlpEndpoint]).toEqual([kept, kept]);
+    }
+  });
+
+  it('takes null for the public URL', () => {
+    expect(configOf({ env: { QWEN_SERVER_PUBLIC_URL: 'null' } }).server.publicUrl).toBeNull();
   });
 
   it('writes for people on a terminal, unless told otherwise', () => {
@@ -425,8 +446,15 @@ describe('loadConfig', () => {
     [
       'an origin with a path',
       { yaml: 'server:\n  corsOrigins: [https://a.example/]\n' },
-      'server.corsOrigins (my.yaml:2): must be a list of origins such as https://app.example.com, or *; got ["https://a.example/"]',
+      'server.corsOrigins (my.yaml:2): must be a list of origins as browsers send them, such as https://app.example.com, or *; got ["https://a.example/"]',
     ],
+    ...['https://例え.jp', 'https://a.example:443', 'https://a.example:99999', 'https://A.example', 'null'].map(
+      (origin): [string, Given, string] => [
+        `${origin} as an origin`,
+        { argv: ['--set', `server.corsOrigins=["${origin}"]`] },
+        `server.corsOrigins (option --set): must be a list of origins as browsers send them, such as https://app.example.com, or *; got ["${origin}"]`,
+      ],
+    ),
     [
       'a Redis limit without a Redis',
       { argv: ['--set', 'rateLimit.storage=redis'] },

@@ -6,6 +6,8 @@ export type SettingValue = string | number | boolean | null | readonly string[] 
 
 export type Checked = { ok: true; value: SettingValue } | { ok: false; message: string };
 
+const plainUrl = /^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/;
+
 /** Text from a variable or an option: what YAML would have typed is typed by the setting's kind. */
 export function checkText(setting: Setting, text: string): Checked {
   return check(setting, text === 'null' && setting.whenNull !== undefined ? null : typed(setting.kind, text));
@@ -17,10 +19,15 @@ export function check(setting: Setting, value: unknown): Checked {
   if (value === null && whenNull !== undefined) return { ok: true, value };
   // A path's file is read when it is known which of the sources wins.
   if (kind.type === 'keys' && !(typeof value === 'string' && isPath(value))) return checkKeys(value);
-  if (isAllowed(kind, value)) return { ok: true, value };
+  if (isAllowed(kind, value)) return { ok: true, value: kind.type === 'url' ? baseUrl(String(value)) : value };
   const planned = kind.type === 'choice' && kind.planned?.some((name) => name === value);
   const got = secret ? '' : `; got ${JSON.stringify(value)}${planned ? ', which is not built yet' : ''}`;
   return { ok: false, message: `must be ${describeAllowed(setting)}${got}` };
+}
+
+/** In ASCII, as headers must have it: a name in punycode, a path percent-encoded. No slash at its end. */
+function baseUrl(text: string): string {
+  return new URL(text).href.replace(/\/+$/, '');
 }
 
 export function describeAllowed({ kind, whenNull }: Setting): string {
@@ -31,6 +38,8 @@ function describeKind(kind: SettingKind): string {
   switch (kind.type) {
     case 'text':
       return kind.allowed;
+    case 'url':
+      return 'an http:// or https:// URL without user, query and fragment';
     case 'integer':
       return [`an integer from ${kind.min} to ${kind.max}`, ...(kind.words ?? [])].join(' or ');
     case 'number':
@@ -52,6 +61,8 @@ function isAllowed(kind: SettingKind, value: unknown): value is SettingValue {
   switch (kind.type) {
     case 'text':
       return typeof value === 'string' && kind.pattern.test(value);
+    case 'url':
+      return typeof value === 'string' && plainUrl.test(value) && URL.canParse(value);
     case 'integer':
       if (typeof value === 'string') return kind.words?.includes(value) ?? false;
       return typeof value === 'number' && Number.isSafeInteger(value) && value >= kind.min && value <= kind.max;

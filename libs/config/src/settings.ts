@@ -7,6 +7,7 @@ import { isIP } from 'node:net';
 
 export type SettingKind =
   | { type: 'text'; pattern: RegExp; allowed: string }
+  | { type: 'url' }
   | { type: 'integer'; min: number; max: number; words?: readonly string[] }
   | { type: 'number'; min: number; max: number }
   | { type: 'boolean' }
@@ -55,6 +56,11 @@ function isSubnet(text: string): boolean {
   return version !== 0 && Number(prefix ?? 1) <= (version === 4 ? 32 : 128);
 }
 
+/** What a browser never sends (a path, a name in its own letters, a port that is the usual one) would let nobody in. */
+function isOrigin(text: string): boolean {
+  return text === '*' || (/^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text);
+}
+
 export const settings: readonly Setting[] = [
   {
     key: 'server.host',
@@ -79,7 +85,7 @@ export const settings: readonly Setting[] = [
   },
   {
     key: 'server.corsOrigins',
-    kind: list('origins such as https://app.example.com, or *', /^(\*|https?:\/\/[^\sA-Z/?#@]+)$/),
+    kind: { type: 'list', isItem: isOrigin, allowed: 'origins as browsers send them, such as https://app.example.com, or *' },
     description: 'origins whose pages may call the service from a browser; none = CORS is off',
   },
   {
@@ -89,11 +95,7 @@ export const settings: readonly Setting[] = [
   },
   {
     key: 'server.publicUrl',
-    kind: {
-      type: 'text',
-      pattern: /^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/,
-      allowed: 'an http:// or https:// URL without user, query and fragment',
-    },
+    kind: { type: 'url' },
     whenNull: 'none: they are relative',
     description: 'what clients reach the service by: the begin of the URLs in answers',
   },
@@ -259,11 +261,7 @@ export const settings: readonly Setting[] = [
   },
   {
     key: 'tracing.otlpEndpoint',
-    kind: {
-      type: 'text',
-      pattern: /^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/,
-      allowed: 'an http:// or https:// URL without user, query and fragment',
-    },
+    kind: { type: 'url' },
     whenNull: 'none: no spans are sent',
     description: 'OpenTelemetry receiver (OTLP over HTTP): spans go to its /v1/traces',
   },

@@ -109,6 +109,14 @@ describe('Prefer: respond-async', () => {
     expect(record.order).toMatchObject({ owner: 'alice', client: 'key:alice' });
   });
 
+  it('spells a public URL that is not ASCII as a header can have it', async () => {
+    await start('server.publicUrl=https://例え.jp/Bücher');
+    const { body, headers } = await post(small).expect(202);
+    const self = `https://xn--r8jz45g.jp/B%C3%BCcher/jobs/${only().id}`;
+    expect(headers['location']).toBe(self);
+    expect(body).toMatchObject({ links: { self } });
+  });
+
   it('queues an IPv6 client by its network', async () => {
     await start('server.trustProxy=1');
     await post(small, { 'x-forwarded-for': '2001:db8:1:2::9' }).expect(202);

@@ -14,7 +14,7 @@ export class JobLinks {
     @Inject(configTokens.server) { publicUrl }: Pick<ServerConfig, 'publicUrl'>,
     @Inject(configTokens.auth) { keys }: AppConfig['auth'],
   ) {
-    this.base = (publicUrl ?? '').replace(/\/+$/, '');
+    this.base = publicUrl ?? '';
     this.withToken = keys !== null;
   }
 

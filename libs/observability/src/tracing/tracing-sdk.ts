@@ -11,7 +11,7 @@ import {
 } from '@opentelemetry/sdk-trace-base';
 
 export interface SpanTarget {
-  /** Base URL of an OTLP receiver that speaks HTTP: spans go to <endpoint>/v1/traces. */
+  /** Base URL, without a slash at its end, of an OTLP receiver that speaks HTTP: spans go to <endpoint>/v1/traces. */
   endpoint: string;
   /** Of the traces that begin here; one that a caller has begun is sampled as the caller says. */
   sampleRatio: number;
@@ -25,7 +25,7 @@ const quietMs = 60_000;
 
 /** Loaded only when there is somewhere to send spans. Gives what sends the last ones. */
 export function sendSpans({ endpoint, sampleRatio, name, version, onLost }: SpanTarget): () => Promise<void> {
-  const exporter = new OTLPTraceExporter({ url: `${endpoint.replace(/\/+$/, '')}/v1/traces` });
+  const exporter = new OTLPTraceExporter({ url: `${endpoint}/v1/traces` });
   const provider = new BasicTracerProvider({
     resource: resourceFromAttributes({ 'service.name': name, 'service.version': version }),
     sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(sampleRatio) }),
