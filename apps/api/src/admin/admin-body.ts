@@ -12,9 +12,10 @@ const maxShown = 100;
 
 /** The fields of a small JSON body. @throws ServiceError INVALID_ARGUMENT with all that is wrong */
 export function readAdminBody(body: unknown, fields: Readonly<Record<string, AdminField>>): Record<string, unknown> {
-  const known = Object.keys(fields).join(', ');
+  const names = Object.keys(fields).join(', ');
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw invalidFields([{ field: 'body', message: `must be a JSON object with ${known}` }]);
+    const allowed = names === '' ? 'an empty JSON object' : `a JSON object with ${names}`;
+    throw invalidFields([{ field: 'body', message: `must be ${allowed}` }]);
   }
   const given = new Map<string, unknown>(Object.entries(body));
   const faults: FieldFault[] = [];
@@ -23,8 +24,9 @@ export function readAdminBody(body: unknown, fields: Readonly<Record<string, Adm
     const found = value === undefined ? (required ? 'is required' : null) : fault(value);
     if (found !== null) faults.push({ field: name, message: value === undefined ? found : `${found}${got(value)}` });
   }
+  const known = names === '' ? ', which has none' : `: ${names}`;
   for (const name of [...given.keys()].slice(0, maxShown)) {
-    if (!Object.hasOwn(fields, name)) faults.push({ field: shortened(name), message: `is not a field of this route: ${known}` });
+    if (!Object.hasOwn(fields, name)) faults.push({ field: shortened(name), message: `is not a field of this route${known}` });
   }
   if (faults.length > 0) throw invalidFields(faults);
   return Object.fromEntries(given);

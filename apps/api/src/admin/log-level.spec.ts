@@ -53,6 +53,13 @@ describe('/admin/log-level', () => {
     expect((await server().post('/admin/log-level')).status).toBe(405);
   });
 
+  it('refuses a body of another type as such', async () => {
+    api = await startJobsApi();
+    const { body } = await server().put('/admin/log-level').type('form').send('level=debug').expect(415);
+    expect(body).toMatchObject({ error: { code: 'UNSUPPORTED_MEDIA_TYPE', message: 'the body must be application/json' } });
+    expect((await server().get('/admin/log-level')).body).toEqual({ level: 'info' });
+  });
+
   it('needs the scope admin, and with keys no less on loopback', async () => {
     const keys = [
       { name: 'user', sha256: hashOf('user') },

@@ -1,9 +1,8 @@
 import { EngineClient, EngineError } from '@app/engine';
 import { ModelHealth, ServiceHealth } from '@app/health';
 import { InferenceService, ServiceError } from '@app/inference';
-import { Body, Controller, HttpCode, Logger, Post, Req, UseInterceptors } from '@nestjs/common';
+import { Body, Controller, HttpCode, Logger, Post, UseInterceptors } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiBody, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
-import type { Request } from 'express';
 import { ApiErrors } from '../errors/error.response.js';
 import { JsonBodyInterceptor } from '../images/json-body.interceptor.js';
 import { readAdminBody } from './admin-body.js';
@@ -53,8 +52,8 @@ export class ModelController {
     examples: { again: { summary: 'the model that is loaded, or was last', value: {} }, named: { value: { model: 'demo' } } },
   })
   @ApiAcceptedResponse({ type: ModelHealth, description: 'it has begun' })
-  async load(@Body() body: unknown, @Req() request: Request): Promise<ModelHealth> {
-    const { model = null } = readAdminBody(sentBody(body, request), { model: { fault: nameFault, required: false } });
+  async load(@Body() body: unknown): Promise<ModelHealth> {
+    const { model = null } = readAdminBody(sentBody(body), { model: { fault: nameFault, required: false } });
     const choice = await this.root.find(model as string | null);
     return this.change('load', choice.name, () => this.engine.load(choice));
   }
@@ -67,8 +66,8 @@ export class ModelController {
     operationId: 'unloadModel',
   })
   @ApiAcceptedResponse({ type: ModelHealth, description: 'it has begun' })
-  unload(@Body() body: unknown, @Req() request: Request): ModelHealth {
-    readAdminBody(sentBody(body, request), {});
+  unload(@Body() body: unknown): ModelHealth {
+    readAdminBody(sentBody(body), {});
     return this.change('unload', '', () => this.engine.unload());
   }
 
@@ -92,8 +91,7 @@ function nameFault(value: unknown): string | null {
   return typeof value === 'string' && value.length > 0 && value.length <= maxNameLength ? null : 'must be the name of a model';
 }
 
-/** Nothing at all is fine: there is nothing that has to be said. */
-function sentBody(body: unknown, request: Request): unknown {
-  const isEmpty = request.headers['transfer-encoding'] === undefined && (request.headers['content-length'] ?? '0') === '0';
-  return isEmpty ? {} : body;
+/** None at all is fine: there is nothing that has to be said. */
+function sentBody(body: unknown): unknown {
+  return body === undefined ? {} : body;
 }

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import request from 'supertest';
-import { faultsOf, startTestApi, type TestApi } from '../../../../test/fixtures/test-api.js';
+import { faultsOf, postNothing, startTestApi, type TestApi } from '../../../../test/fixtures/test-api.js';
 
 describe('/admin/model', () => {
   let root: string;
@@ -60,6 +60,32 @@ describe('/admin/model', () => {
     api = await startTestApi(`model.root=${root}`);
     expect(faultsOf(await load(body as object))).toEqual(faults);
     expect(api.engine.status()).toMatchObject({ state: 'ready', choice: { name: 'demo' } });
+  });
+
+  it.each<[unknown, Record<string, string>]>([
+    [{ model: 'one' }, { model: 'is not a field of this route, which has none' }],
+    [[], { body: 'must be an empty JSON object' }],
+    [null, { body: 'must be an empty JSON object' }],
+  ])('refuses to unload %j', async (body, faults) => {
+    api = await startTestApi();
+    const answer = await server().post('/admin/model/unload').type('json').send(JSON.stringify(body));
+    expect(faultsOf(answer)).toEqual(faults);
+    expect(api.engine.status().state).toBe('ready');
+  });
+
+  it.each(['load', 'unload'])('refuses to %s by a body that is no JSON', async (what) => {
+    api = await startTestApi();
+    for (const type of ['application/x-www-form-urlencoded', 'text/plain', '']) {
+      const { body } = await server().post(`/admin/model/${what}`).set('content-type', type).send('{}').expect(415);
+      expect(body).toMatchObject({ error: { code: 'UNSUPPORTED_MEDIA_TYPE', message: 'the body must be application/json' } });
+    }
+    expect(api.engine.status().state).toBe('ready');
+  });
+
+  it.each(['application/json', 'text/plain'])('needs no body, whatever type it would have (%s)', async (type) => {
+    api = await startTestApi();
+    expect(await postNothing(api, '/admin/model/unload', type)).toMatchObject({ status: 202 });
+    await server().post('/admin/model/load').set({ 'content-type': type, 'content-length': '0' }).expect(202);
   });
 
   it('has only the first model without model.root', async () => {

@@ -1,3 +1,4 @@
+import { ServiceError } from '@app/inference';
 import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import { json, type Request, type Response } from 'express';
 import { isUtf8 } from 'node:buffer';
@@ -11,9 +12,18 @@ const parse = json({ limit: maxJsonBytes, strict: false, verify: keepSource });
 export class JsonBodyInterceptor implements NestInterceptor {
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const http = context.switchToHttp();
-    await takeIn(http.getRequest<Request>(), http.getResponse<Response>());
+    const [request, response] = [http.getRequest<Request>(), http.getResponse<Response>()];
+    if (hasBody(request)) {
+      if (!request.is('application/json')) throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', 'the body must be application/json');
+      await takeIn(request, response);
+    }
     return next.handle();
   }
+}
+
+/** One of no bytes is none, and has no type: whether there must be one is for its fields to say. */
+function hasBody({ headers }: Request): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
 function takeIn(request: Request, response: Response): Promise<void> {

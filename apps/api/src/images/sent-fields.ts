@@ -1,4 +1,4 @@
-import { ServiceError, type FieldFault } from '@app/inference';
+import type { FieldFault } from '@app/inference';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { Request } from 'express';
 import { readJsonSource, type JsonSource } from '../fields/json-source.js';
@@ -21,9 +21,6 @@ export class SentFields {
 
 export const JsonFields = createParamDecorator((_data: unknown, context: ExecutionContext) => {
   const request = context.switchToHttp().getRequest<Request>();
-  // null: there is no body, which is a fault of the fields and not of the type.
-  if (request.is('application/json') === false)
-    throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', 'the body must be application/json');
   return new SentFields(request.body, 'json', readCall(request), [], readJsonSource(takeSource(request)));
 });
 

@@ -234,8 +234,10 @@ describe('POST /text-to-image', () => {
     },
   );
 
-  it('takes a request without a body for one without fields', async () => {
-    expect(faultsOf(await postNothing(api, '/text-to-image', 'application/json'))).toEqual({ body: 'must be a JSON object' });
+  it.each(['application/json', 'text/plain'])('takes a request without a body for one without fields (%s)', async (type) => {
+    const none = { body: 'must be a JSON object' };
+    expect(faultsOf(await postNothing(api, '/text-to-image', type))).toEqual(none);
+    expect(faultsOf(await post('', { 'content-type': type, 'content-length': '0' }))).toEqual(none);
   });
 
   it('names the field that the engine refuses', async () => {
