@@ -41,8 +41,12 @@ export function takeSource(request: Request): string {
   return source;
 }
 
-/** Bytes that are no text would silently become other characters; JSON is UTF-8 (RFC 8259, 8.1). */
+/**
+ * Bytes that are no text would silently become other characters; JSON is UTF-8 (RFC 8259, 8.1). The parser itself takes UTF-16
+ * and others too. It keeps the `type` of what is thrown here, if it has one.
+ */
 function keepSource(request: object, _response: unknown, body: Buffer, encoding: string): void {
-  if (encoding !== 'utf-8' || !isUtf8(body)) throw new Error('not UTF-8'); // the parser's own error goes around it
+  if (encoding !== 'utf-8') throw Object.assign(new Error('not UTF-8'), { type: 'charset.unsupported' });
+  if (!isUtf8(body)) throw new Error('not UTF-8');
   sources.set(request, body.toString());
 }

@@ -256,6 +256,19 @@ describe('POST /text-to-image', () => {
     expect(raw).toMatchObject({ status: 400, body: expect.stringContaining('not valid UTF-8') });
   });
 
+  it.each(['utf-16', 'UTF-16LE', '"utf-16"', 'utf-7', 'utf8', 'latin1', 'nonsense'])(
+    'refuses a body that says it is %s, whatever it is',
+    async (charset) => {
+      const { body } = await post(small, { 'content-type': `application/json; charset=${charset}` }).expect(415);
+      const message = 'the charset of a JSON body must be utf-8';
+      expect(body).toMatchObject({ error: { code: 'UNSUPPORTED_MEDIA_TYPE', message } });
+    },
+  );
+
+  it.each(['utf-8', 'UTF-8', '"Utf-8"'])('takes a body that says it is %s', async (charset) => {
+    await post(small, { 'content-type': `application/json; Charset=${charset}` }).expect(200);
+  });
+
   it('takes NUL and other controls', async () => {
     await post({ ...small, prompt: 'a \u0000 b \u0007' }).expect(200);
   });
