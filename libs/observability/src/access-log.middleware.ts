@@ -1,6 +1,7 @@
 import type { NextFunction, Request, Response } from 'express';
 import type { Logger } from 'winston';
 import { currentContext } from './request-context.js';
+import { toldStatus } from './told-status.js';
 
 /** One record a request, when its answer has ended, one way or the other. Goes behind `requestId`. */
 export function accessLog(logger: Logger) {
@@ -10,12 +11,13 @@ export function accessLog(logger: Logger) {
     const { method } = request;
     const path = request.originalUrl.split('?', 1)[0]; // a query may hold what is nobody's business
     response.once('close', () => {
-      logger.info(`${method} ${path} ${response.statusCode}`, {
+      const status = toldStatus(response);
+      logger.info(`${method} ${path} ${status}`, {
         ...context,
         context: 'http',
         method,
         path,
-        status: response.statusCode,
+        status,
         durationMs: Math.round((performance.now() - started) * 10) / 10,
         ...(response.writableFinished ? {} : { aborted: true }),
       });

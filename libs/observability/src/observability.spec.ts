@@ -1,7 +1,10 @@
-import { Body, Controller, Get, Logger, Module, Post, UploadedFile, UseInterceptors } from '@nestjs/common';
+import { Body, Controller, Get, Logger, Module, Post, Res, UploadedFile, UseInterceptors } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { FileInterceptor } from '@nestjs/platform-express';
 import { Test } from '@nestjs/testing';
+import { trace } from '@opentelemetry/api';
+import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base';
+import type { Response } from 'express';
 import { once } from 'node:events';
 import { get } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -11,6 +14,7 @@ import { accessLog } from './access-log.middleware.js';
 import { createLogger, createNestLogger } from './logger.js';
 import { currentRequestId, extendContext, withContext } from './request-context.js';
 import { requestId } from './request-id.middleware.js';
+import { traceRequests } from './tracing/trace-requests.middleware.js';
 
 @Controller()
 class EchoController {
@@ -35,6 +39,11 @@ class EchoController {
   never() {
     return new Promise(() => undefined);
   }
+
+  @Get('half')
+  half(@Res() response: Response) {
+    response.write('half');
+  }
 }
 
 @Module({ controllers: [EchoController] })
@@ -56,13 +65,15 @@ function capture(): { output: PassThrough; text: () => string; lines: () => LogL
 
 describe('over HTTP', () => {
   const log = capture();
+  const spans = new InMemorySpanExporter();
   let app: NestExpressApplication;
 
   beforeAll(async () => {
+    trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] }));
     const logger = createLogger({ level: 'info', format: 'json', prompts: false }, log.output);
     const module = await Test.createTestingModule({ imports: [EchoModule] }).compile();
     app = module.createNestApplication<NestExpressApplication>({ logger: createNestLogger(logger) });
-    app.use(requestId, accessLog(logger));
+    app.use(requestId, traceRequests, accessLog(logger));
     await app.listen(0, '127.0.0.1');
   });
   afterAll(async () => {
@@ -133,13 +144,20 @@ describe('over HTTP', () => {
     expect((await recordsOf('up', /^POST/))[0]).toMatchObject({ message: 'got file', jobId: 'job-1', data: '[300000 bytes]' });
   });
 
-  it('says of a request that its client gave up on that it was aborted', async () => {
+  it.each([
+    ['before its answer', '/never', 499],
+    ['in the middle of its answer', '/half', 200],
+  ])('says of a request that its client gave up on it %s', async (_when, path, status) => {
     const { port } = app.getHttpServer().address() as AddressInfo;
-    const client = get({ port, path: '/never', headers: { 'x-request-id': 'gone' } });
+    const client = get({ port, path, headers: { 'x-request-id': `gone-${status}` } });
     client.on('error', () => undefined);
     await once(app.getHttpServer(), 'request');
+    if (status === 200) await once(client, 'response');
     client.destroy();
-    expect((await recordsOf('gone', /^GET/)).at(-1)).toMatchObject({ path: '/never', aborted: true });
+    const [record] = await recordsOf(`gone-${status}`, /^GET/);
+    expect(record).toMatchObject({ message: `GET ${path} ${status}`, path, status, aborted: true });
+    const span = spans.getFinishedSpans().find(({ attributes }) => attributes['http.route'] === path);
+    expect(span?.attributes['http.response.status_code']).toBe(status);
   });
 });
 

@@ -1,4 +1,4 @@
-import { currentContext, MetricsRegistry, routeOf, shortSeconds } from '@app/observability';
+import { currentContext, MetricsRegistry, routeOf, shortSeconds, toldStatus } from '@app/observability';
 import { Injectable } from '@nestjs/common';
 import type { NextFunction, Request, Response } from 'express';
 
@@ -31,9 +31,7 @@ export class HttpMetrics {
     const context = currentContext(); // 'close' is emitted by the socket, outside of it
     response.once('close', () => {
       const route = routeOf(request);
-      // Nothing was sent to a client that went away before: the code that proxies log for it.
-      const status = response.headersSent ? response.statusCode : 499;
-      this.requests.inc({ route, method: request.method, status: String(status) });
+      this.requests.inc({ route, method: request.method, status: String(toldStatus(response)) });
       this.durations.observe((performance.now() - started) / 1000, { route }, context);
     });
     next();

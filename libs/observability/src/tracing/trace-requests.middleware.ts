@@ -2,6 +2,7 @@ import { context, isSpanContextValid, propagation, ROOT_CONTEXT, SpanKind, SpanS
 import type { NextFunction, Request, Response } from 'express';
 import { extendContext } from '../request-context.js';
 import { routeOf } from '../route-of.js';
+import { toldStatus } from '../told-status.js';
 import { formatTraceparent, parseTraceparent } from './trace-context.js';
 import { tracer } from './tracing.js';
 
@@ -24,10 +25,10 @@ export function traceRequests(request: Request, response: Response, next: NextFu
     if (span.isRecording()) response.setHeader('traceresponse', formatTraceparent(spanContext));
   }
   response.once('close', () => {
-    const route = routeOf(request);
+    const [route, status] = [routeOf(request), toldStatus(response)];
     span.updateName(`${method} ${route}`);
-    span.setAttributes({ 'http.route': route, 'http.response.status_code': response.statusCode });
-    if (response.statusCode >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
+    span.setAttributes({ 'http.route': route, 'http.response.status_code': status });
+    if (status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
     span.end();
   });
   context.with(trace.setSpan(parent, span), next);
