@@ -39,6 +39,11 @@ describe(ApiModule.name, () => {
     await server().get('/health/startup').expect(200);
   });
 
+  it('tells what is free on the disk of the jobs to the first who asks', async () => {
+    const { body } = await server().get('/health').expect(200);
+    expect(body).toMatchObject({ disk: { free: expect.any(Number) } });
+  });
+
   it.each(['loading', 'restarting', 'failed'] as const)('is live, not healthy and not ready while %s', async (state) => {
     api.engine.become({ state, retryAfterS: 4, readySince: null });
     const health = await server().get('/health').expect(503);

@@ -1,5 +1,5 @@
 import { configTokens, type AppConfig } from '@app/config';
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { JOB_STORE, type JobStore } from './store/job-store.js';
 
 export interface StorageUse {
@@ -11,31 +11,43 @@ export interface StorageUse {
   free: number | null;
 }
 
-/** After so long the disk is asked anew. */
-const freshMs = 5000;
+/** So often the disk is asked. */
+const lookMs = 5000;
 
 /** What the jobs take of their disk. Whoever asks does not wait for it, for a disk may hang: what is free is some seconds old. */
 @Injectable()
-export class JobStorage {
+export class JobStorage implements OnModuleInit, OnModuleDestroy {
   private free: number | null = null;
-  private askedAt: number | null = null;
   private asking = false;
+  private timer: NodeJS.Timeout | null = null;
 
   constructor(
     @Inject(JOB_STORE) private readonly store: Pick<JobStore, 'usedBytes' | 'freeBytes'>,
     @Inject(configTokens.jobs) private readonly config: Pick<AppConfig['jobs'], 'maxBytes'>,
   ) {}
 
+  /** Just before the server listens: the store is open by then, and the first who asks is told already. */
+  async onModuleInit(): Promise<void> {
+    this.timer = setInterval(() => void this.look(), lookMs).unref();
+    await this.look();
+  }
+
+  onModuleDestroy(): void {
+    if (this.timer) clearInterval(this.timer);
+  }
+
   use(): StorageUse {
-    if (this.askedAt === null || performance.now() - this.askedAt >= freshMs) void this.refresh();
     return { jobsUsed: this.store.usedBytes(), jobsMax: this.config.maxBytes, free: this.free };
   }
 
   /** Never rejects. */
-  async refresh(): Promise<void> {
-    if (this.asking) return;
+  private async look(): Promise<void> {
+    if (this.asking) {
+      // It has not answered since the last look: what it said before that is too old to be told.
+      this.free = null;
+      return;
+    }
     this.asking = true;
-    this.askedAt = performance.now();
     this.free = await this.store.freeBytes().catch(() => null);
     this.asking = false;
   }
