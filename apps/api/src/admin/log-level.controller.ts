@@ -6,6 +6,7 @@ import { ApiErrors } from '../errors/error.response.js';
 import { JsonBodyInterceptor } from '../images/json-body.interceptor.js';
 import { readAdminBody } from './admin-body.js';
 
+/** The strictest first. */
 const levels: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
 
 class LogLevelBody {
@@ -45,10 +46,17 @@ export class LogLevelController {
   change(@Body() body: unknown): LogLevelBody {
     const fault = (value: unknown) => (levels.some((level) => level === value) ? null : `must be ${levels.join(' | ')}`);
     const { level } = readAdminBody(body, { level: { fault, required: true } });
-    const before = this.log.level;
-    this.log.level = level as LogLevel;
-    // Above the levels: whoever reads the log sees why it changes.
-    this.logger.warn(`the level of the log was ${before} and is ${this.log.level}`);
+    this.switchTo(level as LogLevel);
     return this.read();
+  }
+
+  /** One record tells why the log changes, written at the looser of the two levels: `error` alone would leave it out. */
+  private switchTo(level: LogLevel): void {
+    const before = this.log.level;
+    const tell = () => this.logger.warn(`the level of the log was ${before} and is ${level}`);
+    const getsStricter = levels.indexOf(level) < levels.indexOf(before);
+    if (getsStricter) tell();
+    this.log.level = level;
+    if (!getsStricter && level !== before) tell();
   }
 }

@@ -24,6 +24,17 @@ describe('/admin/log-level', () => {
     expect(api.log()).not.toContain('"untold"');
   });
 
+  it('leaves one record of each change, whichever way it goes', async () => {
+    api = await startJobsApi();
+    const steps = ['error', 'debug', 'warn', 'error', 'error', 'info'];
+    for (const level of steps) await server().put('/admin/log-level').send({ level }).expect(200);
+    expect(api.log().match(/the level of the log was \w+ and is \w+/g)).toEqual(
+      ['info and is error', 'error and is debug', 'debug and is warn', 'warn and is error', 'error and is info'].map(
+        (change) => `the level of the log was ${change}`,
+      ),
+    );
+  });
+
   it.each<[unknown, Record<string, string>]>([
     [{}, { level: 'is required' }],
     [{ level: 'trace' }, { level: 'must be error | warn | info | debug, got "trace"' }],
