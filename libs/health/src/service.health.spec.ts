@@ -46,10 +46,12 @@ describe(ServiceHealth.name, () => {
     ['starting', 'loading', 'loading'],
     ['loading', 'loading', 'loading'],
     ['restarting', 'restarting', 'loading'],
+    ['unloading', 'unloaded', 'unloading'],
+    ['unloaded', 'unloaded', 'unloaded'],
     ['failed', 'failed', 'failed'],
     ['stopped', 'unloaded', 'unloaded'],
-  ] as const)('calls an engine that is %s %s', (state, status, modelState) => {
-    engine.become({ state, retryAfterS: 7, readySince: null, stats: null });
+  ] as const)('calls an engine that is %s %s, and up for no time', (state, status, modelState) => {
+    engine.become({ state, retryAfterS: 7, readySince: performance.now() - 3000, stats: null });
     expect(health.report()).toMatchObject({ status, model: { state: modelState }, engine: { state, uptime_s: 0 } });
     expect(health.ready()).toMatchObject({ engine: { status: 'down' } });
     expect(health.retryAfterS()).toBe(7);

@@ -51,7 +51,11 @@ export class ServiceHealth {
     return {
       status: this.status(engine),
       model: this.model(),
-      engine: { state: engine.state, restarts: engine.restarts, uptime_s: secondsSince(engine.readySince) },
+      engine: {
+        state: engine.state,
+        restarts: engine.restarts,
+        uptime_s: engine.state === 'ready' ? secondsSince(engine.readySince) : 0,
+      },
       queue: this.inference.depth(),
       disk: this.disk(),
       device: deviceOf(engine),
