@@ -68,6 +68,17 @@ describe('pages in a browser of this machine', () => {
     await post({ Origin: 'https://evil.example' }).expect(403);
   });
 
+  it('of several origins are told apart by caches, beside what the answers themselves depend on', async () => {
+    await start('server.corsOrigins=["http://localhost:5173"]');
+    const origin = { Origin: 'http://localhost:5173' };
+    const server = request(api.app.getHttpServer());
+    const form = server.post('/image-to-image').field('prompt', 'x').attach('image', 'test/fixtures/quadrants.png');
+    expect((await post(origin).expect(200)).headers['vary']).toBe('Origin, Accept, Prefer');
+    expect((await form.set(origin).expect(200)).headers['vary']).toBe('Origin, Accept, Prefer');
+    expect((await server.get('/metrics').set(origin).expect(200)).headers['vary']).toBe('Origin, Accept');
+    expect((await get(origin).expect(200)).headers['vary']).toBe('Origin');
+  });
+
   it('of anywhere may post when every origin is configured', async () => {
     await start('server.corsOrigins=["*"]');
     const { headers } = await post({ Origin: 'https://any.example' }).expect(200);

@@ -2,7 +2,7 @@ import { configTokens, type QueueConfig } from '@app/config';
 import type { ImageFile } from '@app/image-processing';
 import { InferenceService, type JobOrder, type JobRequest, type SubmittedJob } from '@app/inference';
 import { currentRequestId, currentTraceparent } from '@app/observability';
-import { Controller, Header, HttpCode, Inject, Post, Res, UseGuards, UseInterceptors, type StreamableFile } from '@nestjs/common';
+import { Controller, HttpCode, Inject, Post, Res, UseGuards, UseInterceptors, type StreamableFile } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { ApiErrors } from '../errors/error.response.js';
@@ -50,7 +50,6 @@ export class ImagesController {
 
   @Post('text-to-image')
   @HttpCode(200)
-  @Header('Vary', 'Accept, Prefer')
   @UseInterceptors(JsonBodyInterceptor)
   @ApiOperation({
     summary: 'Draw what a prompt says',
@@ -94,7 +93,6 @@ export class ImagesController {
 
   @Post('image-to-image')
   @HttpCode(200)
-  @Header('Vary', 'Accept, Prefer')
   @UseInterceptors(UploadInterceptor)
   @ApiOperation({
     summary: 'Draw a picture anew, as a prompt says',
@@ -128,6 +126,8 @@ export class ImagesController {
 
   private async draw(drawing: Drawing, gone: AbortSignal, response: Response): Promise<StreamableFile | JobResponse> {
     const { plan, dto } = drawing;
+    // Added to what CORS has said, as @Header would not.
+    response.vary('Accept, Prefer');
     const job = await this.submit(drawing, response.req);
     if (plan.form === 'job') return this.answers.accepted(job, response);
     return this.answers.drawn(job, { form: plan.form, format: plan.format, quality: qualityOf(dto) }, gone, response);

@@ -26,7 +26,7 @@ export class MetricsController {
     const wanted = request.accepts('text/plain; version=0.0.4', openMetrics);
     const format: MetricsFormat = wanted === openMetrics ? 'openMetrics' : 'text';
     response.setHeader('Content-Type', this.metrics.contentType(format));
-    response.setHeader('Vary', 'Accept');
+    response.vary('Accept');
     return this.metrics.text(format);
   }
 }
