@@ -2,7 +2,7 @@ import type { FieldKind } from './field-rules.js';
 
 const spellings: Readonly<Record<Exclude<FieldKind, 'text' | 'choice'>, RegExp>> = {
   integer: /^-?\d+$/,
-  number: /^-?\d+(\.\d+)?$/,
+  number: /^-?\d+(\.\d+)?(e[+-]?\d+)?$/i,
   boolean: /^(true|false)$/,
 };
 

@@ -45,9 +45,10 @@ export class GenerationFieldsPipe implements PipeTransform {
     const tell = (field: string, message: string) => faults.has(field) || faults.set(field, message);
     for (const [name, given] of Object.entries(values)) {
       const rule = fields.get(name)?.rule;
+      const unreadable = textFault(given, sent);
       if (!rule) tell(shortened(name), unknownFieldFault(name));
       else if (isRepeated(name, given, sent)) tell(name, 'was sent more than once');
-      else if (isDamaged(given, sent)) tell(name, 'must be UTF-8: it holds U+FFFD, which stands for bytes that are not');
+      else if (unreadable !== null) tell(name, unreadable);
       else Object.assign(dto, { [name]: valueOf(name, given, rule.kind, sent) });
     }
     for (const { field, message } of await this.ruleFaults(dto, sent)) tell(field, message);
@@ -68,9 +69,13 @@ function isRepeated(name: string, given: unknown, { encoding, source }: SentFiel
   return encoding === 'form' ? Array.isArray(given) : (source?.repeated.has(name) ?? false);
 }
 
-/** The parser of forms puts U+FFFD in the place of bytes that are no text; that of JSON refuses them. */
-function isDamaged(given: unknown, { encoding }: SentFields): boolean {
-  return encoding === 'form' && typeof given === 'string' && given.includes('\ufffd');
+/** What is wrong with a form's text before its value is; JSON whose bytes are no text is refused by its parser. */
+function textFault(given: unknown, { encoding }: SentFields): string | null {
+  if (encoding !== 'form') return null;
+  // What the parser of forms makes of a charset that it does not know, and of bytes that are no text: it keeps no bytes.
+  if (given === undefined) return 'must be UTF-8: its part of the form names a charset that is not known here';
+  const isSure = typeof given !== 'string' || !given.includes('\ufffd');
+  return isSure ? null : 'must be UTF-8 without U+FFFD, which in a form looks like bytes that are not UTF-8';
 }
 
 function valueOf(name: string, given: unknown, kind: FieldKind, { encoding, source }: SentFields): unknown {

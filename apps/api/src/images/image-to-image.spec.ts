@@ -49,6 +49,9 @@ describe('POST /image-to-image', () => {
     [{ strength: '0' }, 'strength', '0'],
     [{ strength: '1.5' }, 'strength', '1.5'],
     [{ strength: 'NaN' }, 'strength', '"NaN"'],
+    [{ strength: '5e0' }, 'strength', '5'],
+    [{ strength: 'e1' }, 'strength', '"e1"'],
+    [{ strength: '1e' }, 'strength', '"1e"'],
     [{ output_metadata: 'yes' }, 'output_metadata', '"yes"'],
     [{ output_format: 'PNG' }, 'output_format', '"PNG"'],
   ])('refuses the form value %j', async (given, field, shown) => {
@@ -58,6 +61,17 @@ describe('POST /image-to-image', () => {
   it('takes booleans and numbers in a form', async () => {
     const response = await post({ output_metadata: 'false', strength: '1', true_cfg_scale: '2.5' }).expect(200);
     expect(response.body).toMatchObject({ parameters: { output_metadata: false, strength: 1, true_cfg_scale: 2.5 } });
+  });
+
+  it.each([
+    ['1e1', 10],
+    ['2.5E+0', 2.5],
+    ['150e-1', 15],
+  ])('takes the number %s in a form, as in JSON', async (true_cfg_scale, value) => {
+    const json = `{"prompt":"x","true_cfg_scale":${true_cfg_scale}}`;
+    const asJson = await request(api.app.getHttpServer()).post('/text-to-image').type('json').send(json).expect(200);
+    const asForm = await post({ true_cfg_scale }).expect(200);
+    for (const { body } of [asJson, asForm]) expect(body).toMatchObject({ parameters: { true_cfg_scale: value } });
   });
 
   it('tells a missing file together with the other faults', async () => {

@@ -130,6 +130,16 @@ describe('a form made by hand', () => {
       { prompt: expect.stringContaining('must be UTF-8') },
     ],
     [
+      'U+FFFD itself, which nobody can tell from such bytes',
+      [image, field('prompt', 'a \ufffd circle')],
+      { prompt: 'must be UTF-8 without U+FFFD, which in a form looks like bytes that are not UTF-8' },
+    ],
+    [
+      'a charset that is not known',
+      [image, { headers: [...field('prompt', '').headers, 'Content-Type: text/plain; charset=utf-16be'], content: '\0a' }],
+      { prompt: 'must be UTF-8: its part of the form names a charset that is not known here' },
+    ],
+    [
       'a prompt over the limit',
       [image, field('prompt', 'x'.repeat(32_001))],
       { prompt: 'must have 1 to 32000 characters, has 32001' },
