@@ -15,12 +15,18 @@ const codeOfStatus: Readonly<Record<number, ErrorCode>> = {
   415: 'UNSUPPORTED_MEDIA_TYPE',
 };
 
+/** A body of JSON with more than 1 MiB. */
+export const tooLargeJson = {
+  code: 'PAYLOAD_TOO_LARGE',
+  message: 'the body has more bytes than JSON may have here (1 MiB)',
+} as const;
+
 /** By `type` of the body parser's errors: https://github.com/expressjs/body-parser/tree/v2.2.0#errors */
 const parserErrors: Readonly<Record<string, { code: ErrorCode; message: string }>> = {
   'request.aborted': { code: 'CANCELLED', message: 'the client has gone' },
   'charset.unsupported': { code: 'UNSUPPORTED_MEDIA_TYPE', message: 'the charset of a JSON body must be utf-8' },
   'entity.verify.failed': { code: 'INVALID_ARGUMENT', message: 'the body is not valid UTF-8' },
-  'entity.too.large': { code: 'PAYLOAD_TOO_LARGE', message: 'the body has more bytes than JSON may have here (1 MiB)' },
+  'entity.too.large': tooLargeJson,
 };
 
 function fromHttp(error: unknown): JobError | null {

@@ -1,6 +1,6 @@
 import { currentRequestId } from '@app/observability';
 import type { NextFunction, Request, Response } from 'express';
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { invalidFields } from '../fields/invalid-fields.js';
 import { errorBody } from './error.response.js';
 import { toKnownError } from './known-error.js';
@@ -10,7 +10,16 @@ import { toKnownError } from './known-error.js';
 const unmet = new WeakSet<IncomingMessage>();
 const maxToldLength = 100;
 
+/**
+ * A client that waits for 100 is told to send its body by whoever begins to read it, and so never before a guard has refused the
+ * request. Node closes the connection behind an answer that came without it: whether the body follows nobody knows.
+ */
 export function admitExpectations(server: Server): void {
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    // What an answer has left unread Node reads itself.
+    request.once('resume', () => response.headersSent || response.writeContinue());
+    server.emit('request', request, response);
+  });
   server.on('checkExpectation', (request, response) => {
     unmet.add(request);
     server.emit('request', request, response);

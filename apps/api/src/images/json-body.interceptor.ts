@@ -3,6 +3,7 @@ import { Injectable, type CallHandler, type ExecutionContext, type NestIntercept
 import { json, type Request, type Response } from 'express';
 import { isUtf8 } from 'node:buffer';
 import type { Observable } from 'rxjs';
+import { tooLargeJson } from '../errors/known-error.js';
 
 const maxJsonBytes = 1024 * 1024;
 const parse = json({ limit: maxJsonBytes, strict: false, verify: keepSource });
@@ -14,11 +15,18 @@ export class JsonBodyInterceptor implements NestInterceptor {
     const http = context.switchToHttp();
     const [request, response] = [http.getRequest<Request>(), http.getResponse<Response>()];
     if (hasBody(request)) {
-      if (!request.is('application/json')) throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', 'the body must be application/json');
+      refuseUnread(request);
       await takeIn(request, response);
     }
     return next.handle();
   }
+}
+
+/** By its headers alone; the parser would read all of a body that is too large before it says so. */
+function refuseUnread(request: Request): void {
+  if (!request.is('application/json')) throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', 'the body must be application/json');
+  if (Number(request.headers['content-length'] ?? 0) > maxJsonBytes)
+    throw new ServiceError(tooLargeJson.code, tooLargeJson.message);
 }
 
 /** One of no bytes is none, and has no type: whether there must be one is for its fields to say. */
