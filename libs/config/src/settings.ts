@@ -164,7 +164,8 @@ export const settings: readonly Setting[] = [
   {
     key: 'limits.uploadBytesInFlight',
     kind: count(1, Number.MAX_SAFE_INTEGER),
-    description: 'bytes that all uploads together may hold in memory; one more is refused with 429',
+    description:
+      'bytes that all uploads, and JSON bodies above 64 KiB, may hold in memory together; one more is refused with 429',
   },
   {
     key: 'limits.decodeTimeoutMs',

@@ -4,19 +4,31 @@ import { json, type Request, type Response } from 'express';
 import { isUtf8 } from 'node:buffer';
 import type { Observable } from 'rxjs';
 import { tooLargeJson } from '../errors/known-error.js';
+import { UploadBudget } from '../uploads/upload-budget.js';
 
 const maxJsonBytes = 1024 * 1024;
+/** About what a connection costs anyway: such bodies pass without a share of the budget, also where uploads have taken all of it. */
+const uncountedBytes = 64 * 1024;
 const parse = json({ limit: maxJsonBytes, strict: false, verify: keepSource });
 
 /** Takes a JSON body in. Not as a middleware: those run before the guards, which refuse without reading a body. */
 @Injectable()
 export class JsonBodyInterceptor implements NestInterceptor {
+  constructor(private readonly budget: UploadBudget) {}
+
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const http = context.switchToHttp();
     const [request, response] = [http.getRequest<Request>(), http.getResponse<Response>()];
     if (hasBody(request)) {
       refuseUnread(request);
-      await takeIn(request, response);
+      const share = this.budget.open(request);
+      try {
+        const bytes = mostBytes(request);
+        if (bytes > uncountedBytes) share.grow(bytes);
+        await takeIn(request, response);
+      } finally {
+        share.release();
+      }
     }
     return next.handle();
   }
@@ -27,6 +39,12 @@ function refuseUnread(request: Request): void {
   if (!request.is('application/json')) throw new ServiceError('UNSUPPORTED_MEDIA_TYPE', 'the body must be application/json');
   if (Number(request.headers['content-length'] ?? 0) > maxJsonBytes)
     throw new ServiceError(tooLargeJson.code, tooLargeJson.message);
+}
+
+/** What the body may take of memory, by its headers: one that does not come to its end must be paid for as it is. */
+function mostBytes({ headers }: Request): number {
+  const { 'content-length': length, 'content-encoding': coding = 'identity' } = headers;
+  return length === undefined || coding !== 'identity' ? maxJsonBytes : Number(length);
 }
 
 /** One of no bytes is none, and has no type: whether there must be one is for its fields to say. */

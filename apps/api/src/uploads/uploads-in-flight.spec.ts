@@ -74,6 +74,28 @@ describe('uploads in flight', () => {
     for (const holder of holders) expect((await holder.answer()).status).toBe(200);
   }
 
+  it('hold JSON bodies too, from what a connection costs anyway', async () => {
+    const { release } = await fill();
+    const ask = async (headers: Record<string, string>) => {
+      const client = await connect();
+      await client.ask('POST', '/text-to-image', { 'Content-Type': 'application/json', ...headers });
+      return client;
+    };
+    for (const headers of [
+      { 'Content-Length': '600000' },
+      { 'Transfer-Encoding': 'chunked' },
+      { 'Content-Length': '900', 'Content-Encoding': 'gzip' },
+    ]) {
+      const { status, text } = await (await ask(headers)).answer();
+      expect([status, errorOf(text).code]).toEqual([429, 'QUEUE_FULL']);
+    }
+    const body = JSON.stringify({ prompt: 'x'.repeat(30_000), num_inference_steps: 0 });
+    const client = await ask({ 'Content-Length': String(body.length) });
+    await client.send(Buffer.from(body));
+    expect((await client.answer()).status).toBe(400);
+    release();
+  });
+
   it('refuse one more by its length, before anything of it has come, and let it in when there is room', async () => {
     const { holders, release } = await fill();
     const late = await begin(large.length);
