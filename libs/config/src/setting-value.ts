@@ -19,7 +19,7 @@ export function check(setting: Setting, value: unknown): Checked {
   if (value === null && whenNull !== undefined) return { ok: true, value };
   // A path's file is read when it is known which of the sources wins.
   if (kind.type === 'keys' && !(typeof value === 'string' && isPath(value))) return checkKeys(value);
-  if (isAllowed(kind, value)) return { ok: true, value: kind.type === 'url' ? baseUrl(String(value)) : value };
+  if (isAllowed(kind, value)) return { ok: true, value: kind.type === 'url' ? baseUrl(value as string) : value };
   const planned = kind.type === 'choice' && kind.planned?.some((name) => name === value);
   const got = secret ? '' : `; got ${JSON.stringify(value)}${planned ? ', which is not built yet' : ''}`;
   return { ok: false, message: `must be ${describeAllowed(setting)}${got}` };
