@@ -3,6 +3,7 @@
 from flow import Settings
 
 VAE_STEPS = 3400
+DECODER_STEPS = 2000
 
 SMALL_SIZES = "128x128:70,256x256:14,256x192:8,192x256:8"
 ALL_SIZES = (
@@ -18,6 +19,6 @@ FLOW_STRETCHES = [
     # Then two shapes at the sizes that are used, and more of what comes out wrong most often.
     Settings(
         seed=2, steps=6000, decay_steps=4000, matrix_rate=0.012, other_rate=0.0012, tokens_per_batch=4096, sigma_shift=4.0,
-        sizes=ALL_SIZES, empty_share=0.02, one_share=0.45, emphasis="gradient:3,small:2,inside:2.5",
+        sizes=ALL_SIZES, empty_share=0.02, one_share=0.45, emphasis="gradient:4,small:2,inside:2.5",
     ),
 ]

@@ -15,7 +15,7 @@ import smoke
 import tokenizer
 import vae_training
 from import_folder import import_folder
-from recipe import FLOW_STRETCHES, VAE_STEPS
+from recipe import DECODER_STEPS, FLOW_STRETCHES, VAE_STEPS
 from save import save_folder
 from workdir import WorkDir
 
@@ -36,11 +36,13 @@ def measure_latents(work: WorkDir, pictures: int) -> None:
 
 
 def run_all(work: WorkDir, folder: Path, share: float) -> None:
-    """Every stage that has not left its file yet, with `share` of the recipe's steps; then saves and evaluates."""
+    """Every stage that has not been done yet, with `share` of the recipe's steps; then saves and evaluates."""
     if not work.tokenizer.exists():
         tokenizer.write(work.tokenizer)
     if not work.vae.exists():
         train_vae(work, max(1, round(VAE_STEPS * share)))
+    if not vae_training.is_refined(work):
+        train_vae(work, max(1, round(DECODER_STEPS * share)), decoder_only=True)
     if not work.statistics.exists():
         measure_latents(work, max(8, round(STATISTICS_PICTURES * share)))
     for stretch in FLOW_STRETCHES:
@@ -55,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     stages = whole.add_subparsers(dest="stage", required=True)
     stages.add_parser("tokenizer", help="build the tokenizer")
     stages.add_parser("vae", help="train the VAE").add_argument("--steps", type=int, default=VAE_STEPS)
-    stages.add_parser("decoder", help="refine the decoder alone").add_argument("--steps", type=int, default=1500)
+    stages.add_parser("decoder", help="refine the decoder alone").add_argument("--steps", type=int, default=DECODER_STEPS)
     counted = stages.add_parser("latents", help="measure mean and deviation of the latents")
     counted.add_argument("--pictures", type=int, default=STATISTICS_PICTURES)
     flow.add_arguments(stages.add_parser("flow", help="train text encoder and transformer: one stretch, or the rest of one"))

@@ -145,7 +145,12 @@ class VaeTrainer:
 
     def save(self, finished: int) -> None:
         weights = {**self.vae.state_dict(), **self.average}
-        save_whole({"weights": weights, "step": finished}, self.work.vae)
+        refined = self.settings.decoder_only and finished == self.settings.steps
+        save_whole({"weights": weights, "step": finished, "refined": refined}, self.work.vae)
+
+
+def is_refined(work: WorkDir) -> bool:
+    return torch.load(work.vae).get("refined", False)
 
 
 def train(work: WorkDir, settings: VaeSettings) -> None:
