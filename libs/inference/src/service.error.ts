@@ -17,7 +17,7 @@ export type ServiceErrorCode =
   | 'STORAGE_FULL' // the job could not be stored, and so was not accepted
   | 'CANCELLED'
   | 'DEADLINE_EXCEEDED'
-  | 'INTERRUPTED' // the server stops, and this job had not ended
+  | 'INTERRUPTED' // the server stops, and this job had not ended; or it was forgotten just as its key found it
   | 'ENGINE_CRASHED' // the engine host ended under this job, twice
   | 'ENGINE_UNAVAILABLE'
   | 'INTERNAL';
