@@ -32,6 +32,9 @@ export const errorRows: Readonly<Record<string, ErrorRow>> = {
   STORAGE_FULL: { status: 507, retry: true },
 };
 
+/** Of a JSON body, by the contract. */
+export const mostJsonBytes = 1024 * 1024;
+
 export function errorTypeOf(status: number): string {
   if (status === 401) return 'authentication_error';
   if (status === 403) return 'permission_error';

@@ -1,4 +1,4 @@
-import { allowedServerErrors, errorRows, errorTypeOf } from './contract.js';
+import { allowedServerErrors, errorRows, errorTypeOf, mostJsonBytes } from './contract.js';
 import type { ApiDocument, Schema } from './document.js';
 import type { FuzzRequest } from './requests.js';
 import { ledgerOf } from './ledger.js';
@@ -112,9 +112,17 @@ function contentFaults(document: ApiDocument, { operation }: FuzzRequest, { stat
   return fault === null ? [] : [`the body is not as documented: ${fault}`];
 }
 
-function expectationFaults({ expects, headers }: FuzzRequest, { status, body }: Answer): string[] {
+/** A JSON body that is promised to be too large is refused before any of it is read, whatever it would hold and wherever it ends. */
+function promisesTooMuch({ delivery, body, headers }: FuzzRequest): boolean {
+  const promised = (body?.length ?? 0) + (delivery.kind === 'truncated' ? delivery.missing : 0);
+  return headers['content-type'] === 'application/json' && delivery.kind !== 'chunked' && promised > mostJsonBytes;
+}
+
+function expectationFaults(request: FuzzRequest, { status, body }: Answer): string[] {
+  const { expects, headers } = request;
   // Its own key took the place of the right one: before all else that is what is wrong.
   if (status === 401 && headers['x-api-key'] !== undefined) return [];
+  if (promisesTooMuch(request)) return status === 413 || expects.kind === 'any' ? [] : [`${status} to a body that is too large`];
   if (expects.kind === 'drawn')
     return status === 200 || status === 429 ? [] : [`${status} to a request that is right: ${body.toString('latin1', 0, 500)}`];
   if (expects.kind === 'any') return [];
