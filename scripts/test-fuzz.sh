@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# 20,000 generated requests; QWEN_FUZZ_COUNT, QWEN_FUZZ_SEED and QWEN_FUZZ_PATH (a counterexample's own) choose others.
+# 20,000 generated requests, other ones each time (QWEN_SLOW=short: always the same 1,500); QWEN_FUZZ_COUNT, QWEN_FUZZ_SEED and QWEN_FUZZ_PATH (a counterexample's own) choose others.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 
