@@ -95,6 +95,15 @@ describe(memoryNeeded.name, () => {
   });
 });
 
+describe('a prompt of more bytes than there are tokens', () => {
+  it('is not composed, which takes a time that grows with its square', () => {
+    const compose = jest.spyOn(String.prototype, 'normalize');
+    needed({}, { prompt: 'a' + '\u0301\u0316'.repeat(16_000) });
+    expect(compose.mock.calls.map((_, call) => String(compose.mock.contexts[call]))).toEqual([shape.negativePrompt]);
+    compose.mockRestore();
+  });
+});
+
 describe(largestThatFits.name, () => {
   const limits = { sizeMultiple: 16, minSide: 32, maxSide: 4096, maxPixels: 4_194_304 };
   const vaeDecoder = { weights: 0, perWorkPixel: 1000, perPixel: 0 };

@@ -92,9 +92,12 @@ function vaeBytes({ weights, perWorkPixel, perPixel }: VaeMemory, pixels: number
 /** A token of a byte-level vocabulary stands for a byte at least. */
 function mostTokens(prompt: string): number {
   const { dropIndex, suffix, maxTokens } = textToImageTemplate;
+  const around = dropIndex + suffix.length;
+  const asSent = around + Buffer.byteLength(prompt);
+  // Composing takes a time that grows with the square of a run of combining marks: only what is short is composed.
+  if (asSent >= maxTokens) return maxTokens;
   // The tokenizer composes characters first, which can lengthen them.
-  const bytes = Math.max(Buffer.byteLength(prompt), Buffer.byteLength(prompt.normalize('NFC')));
-  return Math.min(maxTokens, dropIndex + bytes + suffix.length);
+  return Math.min(maxTokens, Math.max(asSent, around + Buffer.byteLength(prompt.normalize('NFC'))));
 }
 
 function multipleNear(side: number, multiple: number): number {
