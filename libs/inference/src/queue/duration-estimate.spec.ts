@@ -76,6 +76,28 @@ describe(DurationEstimate.name, () => {
     expect(estimate.leastMs(request({ width: 512, height: 512 }))).toBe(16_000);
   });
 
+  it('holds nobody to what one run took, when others were faster', () => {
+    estimate.record(request(), { denoiseMs: 40_000 }, 40_000);
+    expect(estimate.leastMs(request())).toBe(40_000);
+    estimate.record(request(), { denoiseMs: 1000 }, 1000);
+    expect(estimate.leastMs(request())).toBe(1000);
+    estimate.record(request(), { denoiseMs: 2000 }, 2000);
+    expect(estimate.leastMs(request())).toBe(1300);
+  });
+
+  it('refuses nothing any more by what was measured a minute ago: what is refused is not measured', () => {
+    const clock = jest.spyOn(performance, 'now').mockReturnValue(0);
+    estimate.record(request(), { denoiseMs: 40_000 }, 40_000);
+    clock.mockReturnValue(59_999);
+    expect(estimate.leastMs(request())).toBe(40_000);
+    expect(estimate.leastMs(request({ width: 64 }))).toBe(40_000);
+    clock.mockReturnValue(60_000);
+    expect(estimate.leastMs(request())).toBe(0);
+    expect(estimate.leastMs(request({ width: 64 }))).toBe(0);
+    expect(estimate.runMs(request())).toBe(40_000);
+    clock.mockRestore();
+  });
+
   it('begins anew with another model, not with the same one in a new host', () => {
     engine.become({ state: 'ready' });
     estimate.record(request(), { denoiseMs: 1000 }, 1000);

@@ -7,6 +7,8 @@ import type { JobRequest, JobTimings } from '../job.types.js';
 const weight = 0.3;
 /** Sizes that are remembered: more than a service is usually asked for, few enough to look through. */
 const maxSizes = 64;
+/** What is refused is not measured: a measurement refuses nothing when it is older than this, so that a slow run of once does not do so for ever. */
+const refusesForMs = 60_000;
 
 interface Cost {
   /** Milliseconds of one image through the transformer once. */
@@ -15,8 +17,13 @@ interface Cost {
   restMs: number;
 }
 
-interface Learned extends Cost {
+interface Learned {
   pixels: number;
+  likely: Cost;
+  /** Of the fastest run, which counts less with every later one. */
+  least: Cost;
+  /** On the clock of this process. */
+  measuredAt: number;
 }
 
 /** How long a job is likely to run, from those that have ended: by size, steps, guidance and count. */
@@ -35,13 +42,14 @@ export class DurationEstimate {
   record(request: JobRequest, { denoiseMs }: Pick<JobTimings, 'denoiseMs'>, runMs: number): void {
     const pixels = pixelsOf(request);
     const { numImages } = request.generate;
-    const measured = { pixels, passMs: denoiseMs / passesOf(request), restMs: Math.max(0, runMs - denoiseMs) / numImages };
-    const before = this.learned.get(pixels) ?? measured;
+    const measured = { passMs: denoiseMs / passesOf(request), restMs: Math.max(0, runMs - denoiseMs) / numImages };
+    const before = this.learned.get(pixels) ?? { likely: measured, least: measured };
     this.learned.delete(pixels);
     this.learned.set(pixels, {
       pixels,
-      passMs: moved(before.passMs, measured.passMs),
-      restMs: moved(before.restMs, measured.restMs),
+      likely: eachOf(before.likely, measured, moved),
+      least: eachOf(before.least, measured, (least, ms) => Math.min(ms, moved(least, ms))),
+      measuredAt: performance.now(),
     });
     const [oldest] = this.learned.keys();
     if (this.learned.size > maxSizes && oldest !== undefined) this.learned.delete(oldest);
@@ -57,13 +65,14 @@ export class DurationEstimate {
   /** Milliseconds that a run is likely to take at least: what is refused for its length must not be refused for a guess. */
   leastMs(request: JobRequest): number {
     const pixels = pixelsOf(request);
+    const isFresh = ({ measuredAt }: Learned) => performance.now() - measuredAt < refusesForMs;
     const known = this.learned.get(pixels);
-    if (known) return total(known, request);
-    const { below, above } = this.neighbours(pixels);
+    if (known) return isFresh(known) ? total(known.least, request) : 0;
+    const { below, above } = neighbours([...this.learned.values()].filter(isFresh), pixels);
     const bounds = [0];
     // Time grows with the pixels, and no faster than their square.
-    if (below) bounds.push(total(below, request));
-    if (above) bounds.push(total(scaled(above, (pixels / above.pixels) ** 2), request));
+    if (below) bounds.push(total(below.least, request));
+    if (above) bounds.push(total(scaled(above.least, (pixels / above.pixels) ** 2), request));
     return Math.max(...bounds);
   }
 
@@ -91,28 +100,32 @@ export class DurationEstimate {
 
   private likelyCost(pixels: number): Cost | null {
     const known = this.learned.get(pixels);
-    if (known) return known;
-    const { below, above } = this.neighbours(pixels);
+    if (known) return known.likely;
+    const { below, above } = neighbours(this.learned.values(), pixels);
     if (below && above) return between(below, above, pixels);
     // What a size costs beside its pixels is not known from one size: a larger one is likely to take less than this.
     const nearest = below ?? above;
-    return nearest ? scaled(nearest, pixels / nearest.pixels) : null;
+    return nearest ? scaled(nearest.likely, pixels / nearest.pixels) : null;
   }
+}
 
-  /** The known sizes that are next to one that is not. */
-  private neighbours(pixels: number): { below: Learned | undefined; above: Learned | undefined } {
-    let [below, above]: (Learned | undefined)[] = [];
-    for (const learned of this.learned.values()) {
-      if (learned.pixels < pixels) {
-        if (!below || learned.pixels > below.pixels) below = learned;
-      } else if (!above || learned.pixels < above.pixels) above = learned;
-    }
-    return { below, above };
+/** The sizes next to one that is none of them. */
+function neighbours(sizes: Iterable<Learned>, pixels: number): { below: Learned | undefined; above: Learned | undefined } {
+  let [below, above]: (Learned | undefined)[] = [];
+  for (const learned of sizes) {
+    if (learned.pixels < pixels) {
+      if (!below || learned.pixels > below.pixels) below = learned;
+    } else if (!above || learned.pixels < above.pixels) above = learned;
   }
+  return { below, above };
 }
 
 function total({ passMs, restMs }: Cost, request: JobRequest): number {
   return passMs * passesOf(request) + restMs * request.generate.numImages;
+}
+
+function eachOf(a: Cost, b: Cost, mix: (a: number, b: number) => number): Cost {
+  return { passMs: mix(a.passMs, b.passMs), restMs: mix(a.restMs, b.restMs) };
 }
 
 function scaled({ passMs, restMs }: Cost, factor: number): Cost {
@@ -122,8 +135,7 @@ function scaled({ passMs, restMs }: Cost, factor: number): Cost {
 /** On the straight line between two sizes. */
 function between(below: Learned, above: Learned, pixels: number): Cost {
   const share = (pixels - below.pixels) / (above.pixels - below.pixels);
-  const mixed = (name: keyof Cost) => below[name] + share * (above[name] - below[name]);
-  return { passMs: mixed('passMs'), restMs: mixed('restMs') };
+  return eachOf(below.likely, above.likely, (from, to) => from + share * (to - from));
 }
 
 /** Of a size that was never drawn: by how far it has come. */

@@ -118,13 +118,17 @@ describe(FairLine.name, () => {
     line.push(entry('a'));
     const last = entry('a', 300);
     line.push(last);
-    expect(line.placeOf(last.id, 500)).toEqual({
-      position: 3,
-      aheadMs: 2 * ((1000 + 500 + 300) / 3),
-      leastAheadMs: 2 * ((500 + 0 + 150) / 3),
-    });
-    expect(line.placeOfNext('b', 500)).toMatchObject({ position: 2, aheadMs: 600 });
+    expect(line.placeOf(last.id, 500)).toEqual({ position: 3, aheadMs: 2 * ((1000 + 500 + 300) / 3) });
+    expect(line.placeOfNext('b', 500)).toEqual({ position: 2, aheadMs: 600 });
     expect(line.placeOf('nobody', 500)).toBeNull();
+  });
+
+  it('tells what is ahead at least by those that are, not by those behind them', () => {
+    const line = new FairLine();
+    line.push(entry('a', 20));
+    line.push(entry('a', 200_000));
+    expect(line.leastAheadOfNext('b')).toBe(10);
+    expect(line.leastAheadOfNext('a')).toBe(100_010);
   });
 
   it('forgets clients that have gone', () => {

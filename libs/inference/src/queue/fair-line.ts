@@ -13,8 +13,6 @@ export interface Place {
   position: number;
   /** Of all before it, likely. */
   aheadMs: number;
-  /** Of all before it, at least. */
-  leastAheadMs: number;
 }
 
 interface Waiting<T> {
@@ -37,8 +35,6 @@ interface ClientLine<T> {
   /** Sum over those of known duration, and how many those are. */
   knownMs: number;
   known: number;
-  /** Sum over all of them. */
-  leastMs: number;
 }
 
 /**
@@ -109,9 +105,23 @@ export class FairLine<T extends LineEntry> {
 
   /** Where an entry of this client would stand that came now. */
   placeOfNext(client: string, usualMs: number): Place {
+    return this.placeAt(this.roundOfNext(client), this.arrivals, usualMs);
+  }
+
+  /** What all before an entry of this client take at least that came now: one by one, for a mean may be more than that. */
+  leastAheadOfNext(client: string): number {
+    const round = this.roundOfNext(client);
+    let leastMs = 0;
+    for (const line of this.clients.values()) {
+      const before = countBefore(line, round, this.arrivals);
+      for (const { entry } of line.waiting.slice(0, before)) leastMs += entry.leastMs;
+    }
+    return leastMs;
+  }
+
+  private roundOfNext(client: string): number {
     const line = this.clients.get(client);
-    const round = line ? Math.max(line.round, this.currentRound) + line.waiting.length : this.currentRound;
-    return this.placeAt(round, this.arrivals, usualMs);
+    return line ? Math.max(line.round, this.currentRound) + line.waiting.length : this.currentRound;
   }
 
   private find(id: string): { line: ClientLine<T>; index: number; arrival: number } | null {
@@ -123,16 +133,13 @@ export class FairLine<T extends LineEntry> {
   }
 
   private placeAt(round: number, arrival: number, usualMs: number): Place {
-    let ahead = 0;
-    let [aheadMs, leastAheadMs] = [0, 0];
+    let [ahead, aheadMs] = [0, 0];
     for (const line of this.clients.values()) {
       const before = countBefore(line, round, arrival);
       ahead += before;
-      if (before === 0) continue;
-      aheadMs += before * meanMs(line, usualMs);
-      leastAheadMs += (before * line.leastMs) / line.waiting.length;
+      if (before > 0) aheadMs += before * meanMs(line, usualMs);
     }
-    return { position: ahead + 1, aheadMs, leastAheadMs };
+    return { position: ahead + 1, aheadMs };
   }
 
   private first(): [string, ClientLine<T>] | undefined {
@@ -146,7 +153,7 @@ export class FairLine<T extends LineEntry> {
   private lineOf(client: string): ClientLine<T> {
     let line = this.clients.get(client);
     if (!line) {
-      line = { waiting: [], round: this.currentRound, knownMs: 0, known: 0, leastMs: 0 };
+      line = { waiting: [], round: this.currentRound, knownMs: 0, known: 0 };
       this.clients.set(client, line);
     }
     // Rounds in which it had nothing to ask for are not saved up.
@@ -154,8 +161,7 @@ export class FairLine<T extends LineEntry> {
     return line;
   }
 
-  private account(line: ClientLine<T>, { expectedMs, leastMs }: T, sign: 1 | -1): void {
-    line.leastMs += sign * leastMs;
+  private account(line: ClientLine<T>, { expectedMs }: T, sign: 1 | -1): void {
     if (expectedMs === null) return;
     line.knownMs += sign * expectedMs;
     line.known += sign;

@@ -20,12 +20,12 @@ describe(`${MemoryJobQueue.name} holds a job to its time`, () => {
       message: 'it is likely to take 1500 ms, timeout_ms is 1000',
     });
     bench.learn(300);
-    // 1500 + 0.3 × (300 − 1500) = 1140 for itself; 2280 with the one before it.
-    expect(bench.refusalOf(newJob({}, { timeoutMs: 1139 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    // 300 for itself; 900 with the two before it, of which one has just begun.
+    expect(bench.refusalOf(newJob({}, { timeoutMs: 299 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
     await bench.addRunning();
     bench.addWaiting();
-    expect(bench.refusalOf(newJob({}, { timeoutMs: 2300 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
-    bench.queue.reserve(newJob({}, { timeoutMs: 3430 }));
+    expect(bench.refusalOf(newJob({}, { timeoutMs: 599 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    bench.queue.reserve(newJob({}, { timeoutMs: 900 }));
   });
 
   it('refuses none for a guess from other sizes, nor for those before it', async () => {

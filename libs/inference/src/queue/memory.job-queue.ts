@@ -307,7 +307,7 @@ export class MemoryJobQueue implements JobQueue {
 
   /** @throws ServiceError DEADLINE_EXCEEDED when it is likely to be */
   private assertInTime({ request, order: { client, timeoutMs } }: Job): void {
-    const aheadMs = this.leastHeadMs() + this.line.placeOfNext(client, this.estimate.usualMs()).leastAheadMs;
+    const aheadMs = this.leastHeadMs() + this.line.leastAheadOfNext(client);
     const leastMs = aheadMs + this.estimate.leastMs(request);
     if (leastMs <= timeoutMs) return;
     throw new ServiceError('DEADLINE_EXCEEDED', `it is likely to take ${Math.ceil(leastMs)} ms, timeout_ms is ${timeoutMs}`);
