@@ -58,7 +58,13 @@ describe(Admission.name, () => {
   it('counts the start picture', () => {
     const admission = admissionFor(sized(64, 64));
     const file = { field: 'image', bytes: Buffer.alloc(0), size: { width: 4000, height: 4000 } };
-    expect(() => admission.assertFits(sized(64, 64), { previews: 0 }, file.size)).toThrow(/needs about/);
+    expect(() => admission.assertFits(sized(64, 64), { previews: 0 }, file.size)).toThrow(
+      expect.objectContaining({
+        code: 'REQUEST_TOO_LARGE',
+        faults: [{ field: 'image', message: expect.stringMatching(/^of 4000x4000 takes more memory than is left/) }],
+      }),
+    );
+    expect(() => admission.assertFits(sized(512, 64), { previews: 0 }, file.size)).toThrow(/^one image of 512x64 needs about/);
   });
 
   it('refuses what a model that was loaded meanwhile cannot draw, and says which', () => {

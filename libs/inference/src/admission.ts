@@ -40,6 +40,7 @@ export class Admission {
     if (!model) return;
     const shape: RequestShape = { ...generate, previews, image };
     if (fits(shape, model.memory)) return;
+    if (image && fits({ ...shape, image: undefined }, model.memory)) throw tooLargeBeside(image);
     const { width, height, numImages } = generate;
     const bounds = { ...this.limits, sizeMultiple: model.sizeMultiple };
     const largest = largestThatFits(shape, model.memory, bounds);
@@ -55,6 +56,12 @@ export class Admission {
       faults: [{ field: 'width', message: `and height ${width}x${height} need more memory than there is; ${allowed}` }],
     });
   }
+}
+
+/** Without its start picture the request would fit. */
+function tooLargeBeside({ width, height }: NonNullable<RequestShape['image']>): ServiceError {
+  const message = `of ${width}x${height} takes more memory than is left beside the picture to be drawn: send a smaller one`;
+  return new ServiceError('REQUEST_TOO_LARGE', `a start picture ${message}`, { faults: [{ field: 'image', message }] });
 }
 
 function inMebibytes(bytes: number): number {
