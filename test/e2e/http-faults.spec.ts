@@ -81,7 +81,17 @@ describe('what is no whole request', () => {
     await raw.send(form.subarray(0, 300));
     raw.end();
     await expectFault(400, 'INVALID_ARGUMENT', { message: 'the connection ended in the middle of the request' });
-    await server.logged(/^POST \/image-to-image/, logged);
+    const record = await server.logged(/^POST \/image-to-image/, logged);
+    expect(record).toMatchObject({ status: 400, aborted: true, requestId: id });
+  });
+
+  it('a body that breaks off, in the log and the counts as it was told', async () => {
+    await raw.send(`${chunked}1\r\n{\r\nzz\r\n`);
+    await expectFault(400, 'INVALID_ARGUMENT', { message: notHttp });
+    expect(await server.logged(/^POST \/text-to-image/, logged)).toMatchObject({ status: 400, aborted: true });
+    const text = await (await client.get('/metrics')).text();
+    expect(text).toMatch(/^qwen_image_http_requests_total\{route="\/text-to-image",method="POST",status="400"\} [1-9]/m);
+    expect(text).not.toContain('reason="CANCELLED"');
   });
 
   it('a request without a Host', async () => {

@@ -13,7 +13,7 @@ export {
 } from './request-context.js';
 export { requestId } from './request-id.middleware.js';
 export { routeOf } from './route-of.js';
-export { toldStatus } from './told-status.js';
+export { noteToldError, toldError, toldStatus } from './told-status.js';
 export { startTracing } from './tracing/start-tracing.js';
 export { currentTraceparent, parentSpan, traceIdOf } from './tracing/trace-context.js';
 export { traceRequests } from './tracing/trace-requests.middleware.js';

@@ -1,5 +1,5 @@
 import type { JobError } from '@app/inference';
-import { currentRequestId } from '@app/observability';
+import { currentRequestId, toldError } from '@app/observability';
 import { Catch, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { Application, Request, Response } from 'express';
@@ -32,7 +32,7 @@ export class ErrorFilter implements ExceptionFilter {
     if (status >= 500)
       this.logger.error(`${known.code}: ${known.message}`, known.code === 'INTERNAL' ? stackOf(error) : undefined);
 
-    if (isRefusal(request, response)) this.metrics.countRefusal(known.code);
+    if (isRefusal(request, response)) this.metrics.countRefusal(toldError(response)?.code ?? known.code);
     if (response.headersSent) {
       // The answer has begun: cutting it short is the only way left to say that it is not whole.
       response.destroy();

@@ -1,5 +1,5 @@
 import { plainJobError } from '@app/inference';
-import { withContext } from '@app/observability';
+import { noteToldError, withContext } from '@app/observability';
 import { Logger } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
 import { maxHeaderSize, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -85,6 +85,7 @@ function answer(socket: Duplex, { status, code, message }: HttpFault, current: S
     ...(errorAnswers[code].retry ? [] : ['x-should-retry: false']),
     'Connection: close',
   ];
+  if (current) noteToldError(current, { status, code });
   withContext({ requestId }, () => logger.log(`answered ${status} to what is no whole request: ${message}`));
   socket.end(`${head.join('\r\n')}\r\n\r\n${text}`);
   // Closed at once, with bytes that nobody has read, the connection would be reset, and the answer with it.

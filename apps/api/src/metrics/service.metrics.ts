@@ -1,7 +1,6 @@
 import { endStates, InferenceService, JobStorage } from '@app/inference';
 import { MetricsRegistry } from '@app/observability';
 import { Injectable } from '@nestjs/common';
-import type { ErrorCode } from '../errors/error-answers.js';
 
 /** Counts of jobs and of requests that became none. Jobs are counted by the queue: those of one answer always add up. */
 @Injectable()
@@ -34,7 +33,7 @@ export class ServiceMetrics {
     metrics.mirrorLevel('qwen_image_disk_free_bytes', 'Free on the disk of the jobs', () => storage.use().free ?? []);
   }
 
-  countRefusal(reason: ErrorCode): void {
+  countRefusal(reason: string): void {
     this.rejected.inc({ reason });
   }
 }
