@@ -14,6 +14,7 @@ export * from './memory-estimate.js';
 export type { HostEntry } from './host/host-process.js';
 export type { WatchdogLimits } from './host/watchdog.js';
 export { defaultRestartLimits, type RestartLimits } from './host/restart-policy.js';
+export { findProjectRoot } from './project-root.js';
 export { PromptEncoder } from './prompt/prompt-encoder.js';
 export { textToImageTemplate } from './prompt/prompt-templates.js';
 export { loadTokenizer } from './prompt/tokenizer.js';

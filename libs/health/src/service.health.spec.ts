@@ -1,3 +1,4 @@
+import { findProjectRoot } from '@app/engine';
 import { HealthIndicatorService } from '@nestjs/terminus';
 import { ScriptedEngine } from '../../../test/fixtures/scripted-engine.js';
 import { ServiceHealth } from './service.health.js';
@@ -60,6 +61,7 @@ describe(ServiceHealth.name, () => {
   it.each([
     ['INVALID_MODEL', '/srv/models/demo/vae/config.json: no such file', 'vae/config.json: no such file'],
     ['INVALID_MODEL', '/srv/models/demo: no such folder', 'demo: no such folder'],
+    ['INVALID_MODEL', `${findProjectRoot()}/config/models/X.json: no such file`, 'config/models/X.json: no such file'],
     ['ENGINE_UNAVAILABLE', '/srv/build/qwen_image.node: cannot open', 'the engine cannot start; its log says why'],
   ] as const)('tells why a load failed (%s, %s), and no path of this machine', (code, message, told) => {
     engine.become({ state: 'failed', model: null, error: { code, message } });

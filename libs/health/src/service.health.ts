@@ -1,4 +1,4 @@
-import { EngineClient, type EngineState, type EngineStatus } from '@app/engine';
+import { EngineClient, findProjectRoot, type EngineState, type EngineStatus } from '@app/engine';
 import { InferenceService, JobStorage, SOFTWARE, type Software } from '@app/inference';
 import { Inject, Injectable } from '@nestjs/common';
 import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
@@ -98,7 +98,8 @@ export class ServiceHealth {
     if (state !== 'failed' || !error) return null;
     if (error.code !== 'INVALID_MODEL') return 'the engine cannot start; its log says why';
     const { name, folder } = choice;
-    return error.message.replaceAll(`${folder}/`, '').replaceAll(folder, name);
+    // What is recommended for a class of models is a file of this project.
+    return error.message.replaceAll(`${folder}/`, '').replaceAll(folder, name).replaceAll(`${findProjectRoot()}/`, '');
   }
 
   private disk(): DiskHealth {
