@@ -8,7 +8,7 @@ import { PassThrough } from 'node:stream';
 import { newJob, jobRequest } from '../../../test/fixtures/job-request.js';
 import { MemoryJobStore } from '../../../test/fixtures/memory.job-store.js';
 import { jobResult, settled } from '../../../test/fixtures/scripted-runner.js';
-import { plainResult, ScriptedEngine } from '../../../test/fixtures/scripted-engine.js';
+import { demoModel, plainResult, ScriptedEngine } from '../../../test/fixtures/scripted-engine.js';
 import { Admission } from './admission.js';
 import { JobLedger } from './job-ledger.js';
 import { JobMetrics } from './job-metrics.js';
@@ -156,6 +156,15 @@ describe(JobRunner.name, () => {
     expect(engine.requests).toHaveLength(0);
     engine.become({ state: 'ready' });
     expect((await drawn).images).toHaveLength(1);
+  });
+
+  it('asks the model that comes after that wait whether it can draw this, not the one before it', async () => {
+    engine.become({ state: 'unloading' });
+    const drawn = runner.run(await runningJob(), never);
+    await settled();
+    engine.become({ state: 'ready', model: { ...demoModel, sizeMultiple: 32 } });
+    await expect(drawn).rejects.toMatchObject({ code: 'UNSUPPORTED_BY_MODEL' });
+    expect(engine.requests).toHaveLength(0);
   });
 
   it('ends that wait with its signal', async () => {

@@ -96,7 +96,9 @@ export class JobRunner implements Runner {
     await this.ledger.noteRun(job);
     const { request } = job;
     const wanted = { ...request.generate, previews: job.order.previews };
-    const result = await this.withStartPicture(job, (image) => {
+    const result = await this.withStartPicture(job, async (image) => {
+      // The host may have gone while the start picture was decoded: that is not this job's doing.
+      await whenEngineReady(this.engine, { signal, patient: job.isDurable });
       this.admission.assertStillFits(request, job.order, image.image);
       return traced('engine.generate', {}, () => this.generate(job, { ...wanted, ...image }, signal));
     });
@@ -117,8 +119,6 @@ export class JobRunner implements Runner {
   }
 
   private async generate(job: Job, request: GenerateRequest, signal: AbortSignal): Promise<GenerateResult> {
-    // The host may have gone while the start picture was decoded: that is not this job's doing.
-    await whenEngineReady(this.engine, { signal, patient: job.isDurable });
     // One after the other, and before the end: a preview is stored before it is told, and ids rise.
     let told = Promise.resolve();
     const spans = new StageSpans();
