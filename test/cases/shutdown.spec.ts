@@ -111,6 +111,30 @@ describe('a shutdown', () => {
     expect((await jobs.picture(waiting.id)).equals(undisturbed.long)).toBe(true);
   });
 
+  it('answers who is connected until the port is closed, and as ever', async () => {
+    const drawn = await jobs.submit(small);
+    const picture = await jobs.picture(drawn.id);
+    const clients = await Promise.all(Array.from({ length: 20 }, () => RawClient.connect(server.port)));
+    const logged = server.log.length;
+    server.kill('SIGTERM');
+    await server.logged(/^stopping/, logged);
+    const statuses: number[] = [];
+    for (const [index, raw] of clients.entries()) {
+      // Later and later, beyond the end of the engine.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await raw.ask('GET', index % 2 === 0 ? `/jobs/${drawn.id}` : `/jobs/${drawn.id}/images/0`);
+      const answer = await raw.answer().catch(() => null);
+      if (answer) statuses.push(answer.status);
+      raw.close();
+    }
+    expect(statuses.length).toBeGreaterThan(0);
+    expect(new Set(statuses)).toEqual(new Set([200]));
+    expect(await server.ended).toMatchObject({ code: 0 });
+    expect(server.log.slice(logged).filter(({ level }) => level === 'error')).toEqual([]);
+    await begin();
+    expect((await jobs.picture(drawn.id)).equals(picture)).toBe(true);
+  });
+
   it('takes back what does not end within the grace, and the next server draws it', async () => {
     await lives.end('SIGTERM');
     const impatient = new Lives(folder, ['server.shutdownGraceMs=100']);

@@ -1,10 +1,15 @@
 import { Logger } from '@nestjs/common';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { newJob } from '../../../test/fixtures/job-request.js';
 import { MemoryJobStore, type Disk } from '../../../test/fixtures/memory.job-store.js';
 import { jobResult, settled } from '../../../test/fixtures/scripted-runner.js';
 import { JobLedger } from './job-ledger.js';
 import type { Job } from './job.js';
 import type { JobOrder, JobRecord, JobResult } from './job.types.js';
+import { largestResult } from './result-size.js';
+import { FileJobStore } from './store/file.job-store.js';
 
 const ttlMs = 1000;
 const sweepMs = ttlMs;
@@ -208,7 +213,7 @@ describe(JobLedger.name, () => {
 
     it('has a last chance when the server ends', async () => {
       store.before = () => {};
-      await ledger.onModuleDestroy();
+      await ledger.onApplicationShutdown();
       expect(store.recordOf(job.id).state).toBe('completed');
       expect(store.isClosed).toBe(true);
     });
@@ -311,6 +316,26 @@ describe(JobLedger.name, () => {
       const files = [{ field: 'image', bytes: Buffer.alloc(3 * picture + reserved) }];
       await expect(ledger.add(huge, files)).rejects.toMatchObject({ code: 'STORAGE_FULL' });
       expect([...disk.keys()]).toEqual(kept.map(({ id }) => id));
+    });
+
+    it('by what the store itself counts of a job, its record among it', async () => {
+      const directory = mkdtempSync(join(tmpdir(), 'qwen-ledger-'));
+      const [kept, next] = [newJob(), newJob()];
+      const room = { directory, ttlMs, maxBytes: Infinity };
+      const files = new FileJobStore(room);
+      ledger = new JobLedger(files, room);
+      await ledger.open();
+      await ledger.add(kept, []);
+      ledger.track(kept, new Promise(() => {}));
+      await complete(kept);
+      // Enough for the next one's files, and for half of its record.
+      const recordBytes = files.neededBytes(next.toRecord(), [], 0);
+      room.maxBytes = files.usedBytes() + largestResult(next) + Math.floor(recordBytes / 2);
+      await ledger.add(next, []);
+      expect(readdirSync(directory)).toContain(next.id);
+      expect(readdirSync(directory)).not.toContain(kept.id);
+      await files.close();
+      rmSync(directory, { recursive: true });
     });
 
     it('for several that come at once', async () => {

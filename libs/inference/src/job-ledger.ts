@@ -1,6 +1,6 @@
 import { configTokens, type AppConfig } from '@app/config';
 import type { ImageFile } from '@app/image-processing';
-import { Inject, Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { IdempotencyIndex } from './idempotency-index.js';
 import type { PreviewData } from './job-events.js';
 import { isEnd, Job } from './job.js';
@@ -27,7 +27,7 @@ const longestSweepMs = 30_000;
 
 /** Every job that the service knows of, from acceptance until it is forgotten. */
 @Injectable()
-export class JobLedger implements OnModuleDestroy {
+export class JobLedger implements OnApplicationShutdown {
   readonly keys = new IdempotencyIndex((id) => this.mayBeJoined(id));
   private readonly logger = new Logger(JobLedger.name);
   private readonly live = new Map<string, Live>();
@@ -43,7 +43,8 @@ export class JobLedger implements OnModuleDestroy {
     this.sweeper = setInterval(() => void this.sweep(), Math.min(longestSweepMs, config.ttlMs)).unref();
   }
 
-  async onModuleDestroy(): Promise<void> {
+  /** When the port is closed: until then somebody may ask. */
+  async onApplicationShutdown(): Promise<void> {
     clearInterval(this.sweeper);
     // Ends that are kept in memory have this last chance.
     await this.sweeping;
@@ -62,15 +63,16 @@ export class JobLedger implements OnModuleDestroy {
   }
 
   /**
-   * Stores a new job; on the disk, when the next server is to find it. Ended jobs make room, the oldest first.
+   * Stores a new job; on the disk, when the next server is to find it. Ended jobs make room, in the shelf's order.
    * @throws ServiceError STORAGE_FULL
    */
   async add(job: Job, files: readonly ImageFile[]): Promise<void> {
     const inputs = files.map(({ bytes }) => bytes);
     const reserveBytes = largestResult(job);
-    const neededBytes = reserveBytes + inputs.reduce((sum, { length }) => sum + length, 0);
+    const record = job.toRecord();
     const options = { durable: job.isDurable, reserveBytes };
-    await this.shelf.createInRoom(neededBytes, () => this.store.create(job.toRecord(), inputs, options));
+    const neededBytes = this.store.neededBytes(record, inputs, reserveBytes);
+    await this.shelf.createInRoom(neededBytes, () => this.store.create(record, inputs, options));
   }
 
   /** From now on the job is found; `ended` settles when it has ended and that is stored. */

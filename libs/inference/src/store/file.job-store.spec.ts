@@ -125,6 +125,24 @@ describe(FileJobStore.name, () => {
     expect(await reopen()).toEqual([]);
   });
 
+  it('counts of a new job what it has told that it would', async () => {
+    const inputs = [input, image];
+    const record = withInputs(jobRecord({}), inputs);
+    const before = store.usedBytes();
+    const neededBytes = store.neededBytes(record, inputs, 1000);
+    await store.create(record, inputs, { durable: false, reserveBytes: 1000 });
+    expect(store.usedBytes() - before).toBe(neededBytes);
+    expect(store.bytesOf(record.id)).toBe(neededBytes - 1000);
+  });
+
+  it('takes a job for removed whose folder somebody else has removed', async () => {
+    const { id } = await create();
+    rmSync(join(directory, id), { recursive: true });
+    await store.remove(id);
+    expect(store.usedBytes()).toBe(0);
+    await expect(store.readRecord(id)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
   it('removes twice, at the same time, and what is not there', async () => {
     const { id } = await create();
     await Promise.all([store.remove(id), store.remove(id)]);

@@ -69,13 +69,17 @@ export class FileJobStore implements JobStore {
     // Only a name of this form ever becomes a path; all other calls look their job up.
     if (!isJobId(id)) throw new Error('the id of a job must be a UUID in lower case');
     if (this.jobs.has(id)) throw new Error(`job ${id} is in the store already`);
-    const files = [...inputs.map((bytes, index) => ({ name: inputName(index), bytes })), recordFile(record, reserveBytes)];
+    const files = newJobFiles(record, inputs, reserveBytes);
     try {
       await this.admit(id, files, durable, reserveBytes);
     } catch (error) {
       this.forget(id);
       throw this.refuse(error);
     }
+  }
+
+  neededBytes(record: JobRecord, inputs: readonly Buffer[], reserveBytes: number): number {
+    return sizeOf(newJobFiles(record, inputs, reserveBytes)) + reserveBytes;
   }
 
   async save(record: JobRecord, { durable }: StoreOptions): Promise<void> {
@@ -186,7 +190,7 @@ export class FileJobStore implements JobStore {
   /** @throws StorageRefusal, or what the disk says */
   private async admit(id: string, files: readonly FileContent[], durable: boolean, reserveBytes: number): Promise<void> {
     const job = new JobFolder(join(this.path, id), this.onSync, this.usage);
-    const neededBytes = files.reduce((sum, { bytes }) => sum + bytes.length, reserveBytes);
+    const neededBytes = sizeOf(files) + reserveBytes;
     checkLimit(neededBytes, this.usedBytes(), this.options.maxBytes);
     // The files are promised with the rest until they are there, so that jobs that come at the same time see each other.
     job.reservedBytes = neededBytes;
@@ -248,6 +252,15 @@ export class FileJobStore implements JobStore {
     if (!job) throw notFound();
     return job;
   }
+}
+
+/** The record last: it tells of the others. */
+function newJobFiles(record: JobRecord, inputs: readonly Buffer[], reserveBytes: number): FileContent[] {
+  return [...inputs.map((bytes, index) => ({ name: inputName(index), bytes })), recordFile(record, reserveBytes)];
+}
+
+function sizeOf(files: readonly FileContent[]): number {
+  return files.reduce((sum, { bytes }) => sum + bytes.length, 0);
 }
 
 function recordFile(record: JobRecord, reservedBytes: number): FileContent {

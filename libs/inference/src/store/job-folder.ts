@@ -1,6 +1,7 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ServiceError } from '../service.error.js';
+import { codeOf } from './disk-error.js';
 import { readWhole, replaceFiles, type DiskWait, type FileContent } from './durable-file.js';
 import { isInput, temporarySuffix } from './job-files.js';
 import type { StoreUsage } from './store-usage.js';
@@ -123,7 +124,10 @@ export class JobFolder {
   async erase(): Promise<void> {
     if (this.erased) return;
     const leaving = this.path + temporarySuffix;
-    await rename(this.path, leaving);
+    await rename(this.path, leaving).catch((error: unknown) => {
+      // Somebody has removed it by hand.
+      if (codeOf(error) !== 'ENOENT') throw error;
+    });
     this.erased = true;
     await rm(leaving, { recursive: true, force: true });
   }

@@ -22,6 +22,8 @@ export interface JobStore {
    * @throws ServiceError STORAGE_FULL
    */
   create(record: JobRecord, inputs: readonly Buffer[], options: StoreOptions & { reserveBytes: number }): Promise<void>;
+  /** What `create` takes of the room for all jobs. */
+  neededBytes(record: JobRecord, inputs: readonly Buffer[], reserveBytes: number): number;
   /** The job has changed. */
   save(record: JobRecord, options: StoreOptions): Promise<void>;
   /** The job has ended: its pictures, then its record. Inputs are removed. */
