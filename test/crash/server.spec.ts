@@ -1,4 +1,5 @@
 import { answerOf, Client, errorOf, firstOf, picturesOf, small, type Picture } from '../e2e/client.js';
+import { Jobs } from '../e2e/jobs.js';
 import { eventually, isRunning, Server } from '../e2e/server.js';
 
 /* The engine host of a serving server dies or hangs in every way it can. */
@@ -108,6 +109,32 @@ describe('a job', () => {
     );
     expect(isRunning(host)).toBe(false);
     expect((await job).data.equals(before.data)).toBe(true);
+  });
+
+  describe('whose host hangs', () => {
+    const hang = /^the engine host hangs/;
+    const nobodyNoticed = () => expect(server.log.filter(({ message }) => message.startsWith("the engine host hangs"))).toEqual([]);
+
+    it('has its answer when its time is over', async () => {
+      process.kill(server.hostPid(), 'SIGSTOP');
+      const answer = await client.postJson({ ...small, timeout_ms: 500 });
+      nobodyNoticed();
+      expect(await errorOf(answer)).toMatchObject({ status: 504, code: 'DEADLINE_EXCEEDED' });
+      await server.logged(hang);
+      expect(firstOf(await client.draw(small)).width).toBe(small.width);
+    });
+
+    it('is cancelled when somebody asks for that', async () => {
+      const jobs = new Jobs(server);
+      const { id } = await jobs.submit(long);
+      await client.queueIs({ running: 1 });
+      process.kill(server.hostPid(), 'SIGSTOP');
+      expect(await jobs.cancel(id)).toMatchObject({ status: 'cancelled', error: { code: 'CANCELLED' } });
+      nobodyNoticed();
+      await server.logged(hang);
+      await client.queueIs({ running: 0, pending: 0 });
+      expect(await jobs.read(id)).toMatchObject({ status: 'cancelled', attempt: 1 });
+    });
   });
 
   it('goes on in the same host when the machine slept', async () => {

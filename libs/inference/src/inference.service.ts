@@ -19,7 +19,7 @@ import { ServiceError } from './service.error.js';
 
 // What a client is told while the server goes down; another one may answer by then.
 const drainRetryAfterS = 10;
-/** How long `cancel` waits for a running job to stop: most steps take less. */
+/** How long `cancel` waits for a job to end, and for that to be stored. */
 const cancelPatienceMs = 10_000;
 
 /** Admits requests and sees them through: what controllers call. */

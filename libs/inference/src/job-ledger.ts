@@ -152,7 +152,8 @@ export class JobLedger implements OnApplicationShutdown {
   async addPreview(job: Job, data: PreviewData): Promise<void> {
     const event = job.events.newPreview(data);
     await this.store.addPreview(job.id, event);
-    job.events.tellPreview(event);
+    // It may have ended meanwhile, without its run.
+    if (!job.hasEnded) job.events.tellPreview(event);
   }
 
   /** The job has ended, or is left to the next server. What cannot be stored now stays in memory and is tried again. */

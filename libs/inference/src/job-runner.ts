@@ -124,9 +124,9 @@ export class JobRunner implements Runner {
     const spans = new StageSpans();
     const onProgress = (progress: Progress) => {
       spans.told(progress);
-      told = told.then(() => this.tellProgress(job, progress));
+      told = told.then(() => this.tellProgress(job, progress, signal));
     };
-    const onPreview = (preview: Preview) => void (told = told.then(() => this.tellPreview(job, preview)));
+    const onPreview = (preview: Preview) => void (told = told.then(() => this.tellPreview(job, preview, signal)));
     try {
       const result = await this.engine.generate(job.id, request, { signal, onProgress, onPreview });
       spans.completed(result.timings);
@@ -142,17 +142,20 @@ export class JobRunner implements Runner {
     }
   }
 
-  private tellProgress(job: Job, progress: Progress): void {
+  /** Of a run that was stopped nothing more is told: its job may have ended. */
+  private tellProgress(job: Job, progress: Progress, { aborted }: AbortSignal): void {
+    if (aborted) return;
     this.metrics.progressed(job.progress, progress);
     job.progress = progress;
     job.events.progress({ attempt: job.attempt, ...progress, eta_ms: this.estimate.remainingMs(job) });
   }
 
-  private async tellPreview(job: Job, { image, index, step, picture }: Preview): Promise<void> {
+  private async tellPreview(job: Job, { image, index, step, picture }: Preview, signal: AbortSignal): Promise<void> {
     // An earlier run of the job has shown it.
     if (job.events.hasPreview(image, index)) return;
     try {
       const bytes = await this.encoder.encodePreview(picture);
+      if (signal.aborted) return;
       const { width, height } = picture;
       const told = { image, index, step, b64_json: bytes.toString('base64'), width, height, format: 'jpeg' };
       await this.ledger.addPreview(job, { attempt: job.attempt, ...told });

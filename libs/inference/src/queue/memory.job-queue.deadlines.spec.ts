@@ -71,6 +71,52 @@ describe(`${MemoryJobQueue.name} holds a job to its time`, () => {
     expect(run.job.state).toBe('failed');
   });
 
+  describe('and when its run does not heed that', () => {
+    beforeEach(() => {
+      jest.useFakeTimers({ doNotFake: ['setImmediate', 'performance'] });
+      bench.runner.stops = false;
+    });
+
+    it('ends it all the same, and the next one waits for the run', async () => {
+      const { run, ended } = await bench.addRunning(soon);
+      const next = bench.addWaiting();
+      jest.advanceTimersByTime(1900);
+      expect(run.job.state).toBe('running');
+      jest.advanceTimersByTime(100);
+      await expect(ended).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+      expect(run.job.state).toBe('failed');
+      expect(bench.queue.depth()).toMatchObject({ pending: 1, running: 0 });
+      bench.expectBalance();
+      expect(bench.queue.cancel(run.job.id)).toBe(false);
+
+      const begun = bench.runner.next();
+      run.finish();
+      expect((await begun).job).toBe(next.job);
+      expect(run.job).toMatchObject({ state: 'failed', outcome: null });
+      bench.expectBalance();
+      expect(bench.queue.cancel(next.job.id)).toBe(true);
+    });
+
+    it('does not run it again when the host is lost under it', async () => {
+      const { run, ended } = await bench.addRunning(soon);
+      jest.advanceTimersByTime(2000);
+      await expect(ended).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+      run.fail(new HostLostError('gone'));
+      await settled();
+      expect(bench.runner.runs).toHaveLength(1);
+      expect(bench.queue.depth()).toMatchObject({ pending: 0, running: 0 });
+    });
+
+    it('gives it its time to end by itself', async () => {
+      const { run, ended } = await bench.addRunning(soon);
+      jest.advanceTimersByTime(1900);
+      run.fail(new Error('stopped at last'));
+      await expect(ended).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+      expect(jest.getTimerCount()).toBe(0);
+      bench.expectBalance();
+    });
+  });
+
   it('drops it while it waits to be run again', async () => {
     jest.useFakeTimers({ doNotFake: ['setImmediate', 'performance'] });
     const { run, ended } = await bench.addRunning(soon);

@@ -17,12 +17,17 @@ interface Entry extends LineEntry {
   reject(error: unknown): void;
 }
 
+/** So long a run that was stopped may take to end by itself. Then its job ends without it: who waits is not to wait for a step of minutes. */
+const stopPatienceMs = 1000;
+
 /** In this process: one job at a time, fair among clients. */
 export class MemoryJobQueue implements JobQueue {
   private readonly line = new FairLine<Entry>();
   /** The job whose host was lost, before all others. */
   private replay: Entry | null = null;
   private running: Entry | null = null;
+  /** The running one, when its job has ended already and the runner has not. */
+  private outlived: Entry | null = null;
   private working: Promise<void> | null = null;
   private readonly settling = new Set<Promise<void>>();
   /** Jobs with readers: few, however many wait. */
@@ -90,7 +95,8 @@ export class MemoryJobQueue implements JobQueue {
   }
 
   depth(): QueueDepth {
-    return { pending: this.pending, running: this.running ? 1 : 0, max: this.room.limits.maxPending };
+    const running = this.running && this.running !== this.outlived ? 1 : 0;
+    return { pending: this.pending, running, max: this.room.limits.maxPending };
   }
 
   tally(): JobTally {
@@ -141,7 +147,7 @@ export class MemoryJobQueue implements JobQueue {
   private stop(jobId: string, reason: ServiceError): boolean {
     if (this.running?.id === jobId) {
       this.running.stop.abort(reason);
-      return true;
+      return this.running !== this.outlived;
     }
     const entry = this.take(jobId);
     if (!entry) return false;
@@ -181,18 +187,40 @@ export class MemoryJobQueue implements JobQueue {
     job.moveTo('running');
     job.events.started({ attempt: job.attempt });
     this.tellPlaces();
+    const forgetPatience = this.outliveWhenStopped(entry);
     try {
       const result = await this.runner.run(job, stop.signal);
-      this.estimate.record(job.request, result.timings, job.runMs);
       this.running = null;
+      if (this.outlived === entry) return;
+      this.estimate.record(job.request, result.timings, job.runMs);
       this.complete(entry, result);
     } catch (error) {
       this.running = null;
+      if (this.outlived === entry) return;
       // Whatever a stopped runner threw, the reason it was stopped for is the answer.
       if (stop.signal.aborted) this.afterStop(entry, stop.signal.reason);
       else if (error instanceof HostLostError) this.afterHostLoss(entry, error);
       else this.end(entry, 'failed', error);
+    } finally {
+      forgetPatience();
+      this.outlived = null;
     }
+  }
+
+  /** Ends the job of a run that was stopped and goes on, until the function that it gives back is called. */
+  private outliveWhenStopped(entry: Entry): () => void {
+    const { signal } = entry.stop;
+    let patience: NodeJS.Timeout | undefined;
+    const outlive = () => {
+      this.outlived = entry;
+      this.afterStop(entry, signal.reason);
+    };
+    const onStop = () => (patience = setTimeout(outlive, stopPatienceMs).unref());
+    signal.addEventListener('abort', onStop, { once: true });
+    return () => {
+      signal.removeEventListener('abort', onStop);
+      clearTimeout(patience);
+    };
   }
 
   private afterStop(entry: Entry, reason: unknown): void {
