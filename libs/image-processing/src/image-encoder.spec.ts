@@ -28,9 +28,9 @@ async function packetOf(file: Buffer): Promise<string> {
   return xmp?.toString('utf8') ?? '';
 }
 
-function describedIn(packet: string): unknown {
+function describedIn(packet: string): PictureDescription & { truncated?: boolean } {
   const text = /<rdf:li xml:lang="x-default">(.*)<\/rdf:li>/s.exec(packet)?.[1] ?? '';
-  return JSON.parse(text.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&'));
+  return JSON.parse(text.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&')) as PictureDescription;
 }
 
 async function encode(format: 'png' | 'jpeg' | 'webp', provenance: Partial<Provenance> = {}): Promise<Buffer> {
@@ -85,6 +85,18 @@ describe(ImageEncoder.name, () => {
     expect(cut).toMatchObject({ truncated: true, seed: 7 });
     expect(describedIn(await packetOf(await encode('webp', { description: long })))).toEqual(long);
   });
+
+  it.each([59_000, 59_999, 60_000, 60_001, 62_000, 65_503, 65_504, 65_505, 70_000])(
+    'keeps the packet of a JPEG that would have %i bytes',
+    async (packetBytes) => {
+      const packetFor = async (chars: number) =>
+        packetOf(await encode('jpeg', { description: { ...description, prompt: 'x'.repeat(chars) } }));
+      const chars = packetBytes - Buffer.byteLength(await packetFor(0));
+      const { prompt, truncated = false } = describedIn(await packetFor(chars));
+      const fits = packetBytes <= 60_000;
+      expect([prompt.length, truncated]).toEqual([fits ? chars : Math.floor(chars / 2), !fits]);
+    },
+  );
 
   it('honours the quality', async () => {
     const small = await encoder.encode(picture, { format: 'jpeg', quality: 10 }, { fromImage: false, description });

@@ -11,8 +11,8 @@ export interface OutputFormat {
   quality: number;
 }
 
-/** A JPEG segment holds 65,533 bytes behind its length; the first 29 name the packet. */
-const maxJpegPacketBytes = 65_533 - 'http://ns.adobe.com/xap/1.0/\0'.length;
+/** A JPEG segment would hold 65,504; libvips drops a packet of more than this, and says nothing. */
+const maxJpegPacketBytes = 60_000;
 /** Drawn pictures hardly get smaller at higher levels, and take much longer. */
 const pngCompressionLevel = 3;
 
