@@ -12,6 +12,12 @@ export function formError(error: unknown, request: Request, limits: FormLimits):
   return new ServiceError('INVALID_ARGUMENT', `the form cannot be read: ${reason}`, { cause: error });
 }
 
+/** A field is told by nothing else. */
+export function namelessPart(cause?: unknown): ServiceError {
+  const message = 'the form has a part without a name: each needs a Content-Disposition: form-data; name="…"';
+  return new ServiceError('INVALID_ARGUMENT', message, { cause });
+}
+
 export function fieldError(code: ServiceErrorCode, field: string, message: string, cause?: unknown): ServiceError {
   return new ServiceError(code, `${field}: ${message}`, { faults: [{ field, message }], cause });
 }
@@ -36,7 +42,7 @@ function limitError(error: MulterError, limits: FormLimits): ServiceError {
     case 'LIMIT_FIELD_KEY':
       return wrong(`the form has a field whose name is longer than ${limits.fieldNameSize} bytes`);
     case 'MISSING_FIELD_NAME':
-      return wrong('the form has a part without a name');
+      return namelessPart(error);
     default:
       return wrong(`the form cannot be read: ${error.message}`);
   }

@@ -8,6 +8,7 @@ const picture = readFileSync(join(__dirname, '../../../../test/fixtures/quadrant
 const image = file('image', picture);
 const good = [image, field('prompt', 'a red circle'), field('seed', '1')];
 const octets = 'Content-Type: application/octet-stream';
+const namelessPart = 'the form has a part without a name: each needs a Content-Disposition: form-data; name="…"';
 const many = (count: number, part: (index: number) => Part) => Array.from({ length: count }, (_, index) => part(index));
 
 interface Answer {
@@ -67,7 +68,6 @@ describe('a form made by hand', () => {
         },
       ]),
     ],
-    ['with a part that is none of a form', formOf([...good, { headers: ['X-Note: nothing'], content: 'x' }])],
     [
       'whose browser chose no file for another input',
       formOf([...good, { headers: ['Content-Disposition: form-data; name="other"; filename=""', octets], content: '' }]),
@@ -175,16 +175,25 @@ describe('a form made by hand', () => {
       formOf([...good, file('n'.repeat(101), 'x')]),
       'the form has a field whose name is longer than 100 bytes',
     ],
-    [
-      'a field without a name',
-      formOf([...good, { headers: ['Content-Disposition: form-data'], content: 'x' }]),
-      'the form has a part without a name',
-    ],
+    ['a field without a name', formOf([...good, { headers: ['Content-Disposition: form-data'], content: 'x' }]), namelessPart],
     [
       'a file without a name',
       formOf([...good, { headers: ['Content-Disposition: form-data; filename="x.png"'], content: 'x' }]),
-      'the form has a part without a name',
+      namelessPart,
     ],
+    ...[
+      'X-Note: nothing',
+      'Content-Type: text/plain',
+      'Content-Disposition: attachment; name="seed"',
+      'Content-Disposition: form-data; name="seed" junk',
+      'Content-Disposition: form-data; name="seed"; junk',
+      'Content-Disposition: form-data; name="seed',
+      'Content-Disposition: form-data; name=zz"q',
+    ].map((header): [string, Buffer, string] => [
+      `a part of ${header}`,
+      formOf([image, field('prompt', 'x'), { headers: [header], content: '7' }]),
+      namelessPart,
+    ]),
     [
       'more headers than a part may have',
       formOf([{ headers: [...field('prompt', '').headers, ...Array<string>(3000).fill('X-A: b')], content: 'x' }]),

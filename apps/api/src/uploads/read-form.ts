@@ -1,8 +1,9 @@
 import type { Request, Response } from 'express';
 import multer from 'multer';
 import type { Readable, Writable } from 'node:stream';
-import { fieldError, formError } from './form-error.js';
+import { fieldError, formError, namelessPart } from './form-error.js';
 import type { FormLimits } from './form-limits.js';
+import { PartCounter } from './part-counter.js';
 
 /** What the types of multer leave out. */
 interface Options extends multer.Options {
@@ -23,6 +24,11 @@ export function readForm(
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown) => reject(formError(error, request, limits));
+    let parts: PartCounter | null = null;
+    const finish = () => {
+      if (parts?.passedOver) fail(namelessPart());
+      else resolve();
+    };
     const options: Options = {
       storage: multer.memoryStorage(),
       limits: { ...limits },
@@ -31,12 +37,14 @@ export function readForm(
       preservePath: true,
       streamHandler: (body, parser) => {
         refuseNamelessFiles(parser);
+        parts = new PartCounter(body, parser);
         // Multer answers an error when the rest of the body has come, which may be never: this one is told at once.
         refusePieces(body, parser, onBytes, fail);
+        body.on('data', (piece: Buffer) => parts?.take(piece));
         body.pipe(parser);
       },
     };
-    multer(options).any()(request, response, (error: unknown) => (error ? fail(error) : resolve()));
+    multer(options).any()(request, response, (error: unknown) => (error ? fail(error) : finish()));
   });
 }
 
