@@ -142,6 +142,7 @@ describe(Host.name, () => {
           sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
           sizeMultiple: 16,
           minSteps: 2,
+          refusedTokens: ['<|image_pad|>', '<|video_pad|>'],
           defaults: { width: 256, height: 256, numInferenceSteps: 20, trueCfgScale: 4, negativePrompt: ' ' },
           device: { type: 'cpu', id: 'cpu', name: demo, threads: 1 },
           memory: demoModel.memory,

@@ -89,6 +89,7 @@ export class Host {
       sha256: await fingerprintModelFolder(folder),
       sizeMultiple: native.sizeMultiple,
       minSteps: native.minSteps,
+      refusedTokens: prompts.refusedTokens,
       defaults,
       device: native.device,
       memory: native.memory,

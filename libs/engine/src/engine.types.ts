@@ -152,6 +152,8 @@ export interface ModelInfo {
   sizeMultiple: number;
   /** 1, or 2 where the scheduler's terminal shift makes one step undefined. */
   minSteps: number;
+  /** Tokens that a prompt may not spell out. */
+  refusedTokens: readonly string[];
   defaults: {
     width: number;
     height: number;

@@ -16,5 +16,6 @@ export type { WatchdogLimits } from './host/watchdog.js';
 export { defaultRestartLimits, type RestartLimits } from './host/restart-policy.js';
 export { findProjectRoot } from './project-root.js';
 export { PromptEncoder } from './prompt/prompt-encoder.js';
+export { refusedTokenFault } from './prompt/refused-tokens.js';
 export { textToImageTemplate } from './prompt/prompt-templates.js';
 export { loadTokenizer } from './prompt/tokenizer.js';

@@ -10,7 +10,7 @@ import { readSoftware } from '../software.js';
 import { apiDocument, withBounds } from './api-document.js';
 
 /** What the engine tells of the demo model, which is what `npm start` serves; a test holds it against a server that runs. */
-const ofDemo = { class: 'QwenImagePipeline', sizeMultiple: 16, minSteps: 2, defaultSide: 256 };
+const ofDemo = { class: 'QwenImagePipeline', sizeMultiple: 16, minSteps: 2, refusedTokens: [], defaultSide: 256 };
 
 /** The document of a server with the defaults and API keys, without an engine: nothing is started and nobody listens. */
 export async function offlineDocument(projectRoot: string): Promise<OpenAPIObject> {

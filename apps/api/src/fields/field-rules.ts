@@ -3,7 +3,7 @@ import type { ModelInfo } from '@app/engine';
 import type { ImageFormat } from '@app/image-processing';
 
 /** What the rules need to know of the loaded model. */
-export type FieldModel = Pick<ModelInfo, 'sizeMultiple' | 'minSteps' | 'defaults'>;
+export type FieldModel = Pick<ModelInfo, 'sizeMultiple' | 'minSteps' | 'refusedTokens' | 'defaults'>;
 
 /** What a field's value is held against, beside the value itself. */
 export interface FieldContext {
@@ -13,7 +13,7 @@ export interface FieldContext {
   model: FieldModel | null;
   /** What Accept asks for: image bytes instead of JSON, and the format when the fields name none. */
   answer: { bytes: boolean; format: ImageFormat };
-  /** Nobody waits on the connection: the answer is the job. */
+  /** Somebody may follow the job: it is not waited for on a connection, or has a key with which it is asked for again. */
   async: boolean;
 }
 

@@ -4,6 +4,7 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { Request } from 'express';
 import { clientNameOf } from '../access/client-name.js';
 import { keyNameOf } from '../access/key-name.js';
+import { shortened } from '../fields/shortened.js';
 import { readAccept, type AnswerWish } from './accept.js';
 import { readIdempotencyKey } from './idempotency-key.js';
 import { prefersAsync } from './prefer.js';
@@ -30,8 +31,15 @@ export function readCall(request: Request): Call {
     wish: readAccept(request.get('accept')),
     async: prefersAsync(request.get('prefer')),
     idempotencyKey: key,
-    faults: fault === null ? [] : [{ field: 'Idempotency-Key', message: fault }],
+    faults: [...(fault === null ? [] : [{ field: 'Idempotency-Key', message: fault }]), ...queryFaults(request)],
   };
+}
+
+/** A field in the URL would be one that is ignored. */
+function queryFaults({ originalUrl }: Request): FieldFault[] {
+  const at = originalUrl.indexOf('?');
+  const [name] = at < 0 ? [] : [...new URLSearchParams(originalUrl.slice(at)).keys()];
+  return name === undefined ? [] : [{ field: shortened(name), message: 'came in the URL: fields belong in the body' }];
 }
 
 /** GenerationFieldsPipe has refused a call with faults before a controller sees it. */

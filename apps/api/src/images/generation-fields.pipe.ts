@@ -59,7 +59,13 @@ export class GenerationFieldsPipe implements PipeTransform {
   private async ruleFaults(dto: object, { call }: SentFields): Promise<FieldFault[]> {
     const { limits, queue } = this;
     const answer = { bytes: call.wish.form === 'bytes' && !call.async, format: impliedFormat(call) };
-    setContext(dto, { limits, queue, model: this.engine.status().model, answer, async: call.async });
+    setContext(dto, {
+      limits,
+      queue,
+      model: this.engine.status().model,
+      answer,
+      async: call.async || call.idempotencyKey !== null,
+    });
     const errors = await validate(dto, { forbidUnknownValues: true });
     return errors.map(({ property, constraints = {} }) => ({ field: property, message: Object.values(constraints).join(', ') }));
   }

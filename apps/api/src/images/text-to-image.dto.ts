@@ -1,3 +1,4 @@
+import { refusedTokenFault } from '@app/engine';
 import { imageFormats, type ImageFormat } from '@app/image-processing';
 import { also, boolean, choice, got, integer, number, text, type ExtraRule } from '../fields/field-rules.js';
 import { Field } from '../fields/field.decorator.js';
@@ -13,6 +14,10 @@ const withinPixels: ExtraRule<number> = {
     typeof height === 'number' && width * height > maxPixels
       ? `times height must be at most ${maxPixels} pixels, got ${width}x${height} = ${width * height}`
       : null,
+};
+
+const withoutRefusedTokens: ExtraRule<string> = {
+  check: (prompt, { model }) => model && refusedTokenFault(prompt, model.refusedTokens),
 };
 
 const enoughForScheduler: ExtraRule<number> = {
@@ -35,7 +40,9 @@ const notForPng: ExtraRule<number> = {
 
 const onlyAsync: ExtraRule<number> = {
   check: (count, { async }) =>
-    count > 0 && !async ? 'must be 0 without Prefer: respond-async: they are events of a job that is not waited for' : null,
+    count > 0 && !async
+      ? 'must be 0 without Prefer: respond-async or an Idempotency-Key: they are events of a job that is not waited for'
+      : null,
 };
 
 const side = (): ReturnType<typeof integer> =>
@@ -47,6 +54,8 @@ const side = (): ReturnType<typeof integer> =>
     multipleOfModels,
   );
 
+const promptText = (minChars: number) => text(minChars, ({ limits }) => limits.maxPromptChars);
+
 /** The last image's seed is the largest: seed + num_images - 1. */
 function maxSeed(numImages: unknown): number {
   const count = Number.isSafeInteger(numImages) && Number(numImages) > 0 ? Number(numImages) : 1;
@@ -56,13 +65,13 @@ function maxSeed(numImages: unknown): number {
 /** Body of POST /text-to-image. Names are diffusers' own. */
 export class TextToImageDto {
   @Field(
-    { rule: text(1, ({ limits }) => limits.maxPromptChars), required: true },
+    { rule: also(promptText(1), withoutRefusedTokens), required: true },
     { type: String, example: 'a red circle on a blue background' },
   )
   prompt: string;
 
   @Field(
-    { rule: text(0, ({ limits }) => limits.maxPromptChars) },
+    { rule: also(promptText(0), withoutRefusedTokens) },
     { type: String, description: "default: the model's; a single space when it has none" },
   )
   negative_prompt?: string;
@@ -145,7 +154,7 @@ export class TextToImageDto {
       default: true,
       description:
         'prompt and parameters inside the file, as JSON in dc:description (in PNG also as text "parameters"); ' +
-        'a JPEG cuts prompts that its packet of 64 KB cannot hold, and says "truncated"',
+        'a JPEG cuts prompts that its packet of 60,000 bytes cannot hold, and says "truncated"',
     },
   )
   output_metadata?: boolean;
@@ -158,7 +167,11 @@ export class TextToImageDto {
 
   @Field(
     { rule: also(integer(0, 3), onlyAsync) },
-    { type: 'integer', default: 0, description: 'unfinished pictures of each image, sent as events; with Prefer: respond-async' },
+    {
+      type: 'integer',
+      default: 0,
+      description: 'unfinished pictures of each image, sent as events; with Prefer: respond-async or an Idempotency-Key',
+    },
   )
   previews?: number;
 }

@@ -170,7 +170,11 @@ describe('POST /text-to-image', () => {
     [{ timeout_ms: null }, 'timeout_ms', 'must be an integer from 1 to 600000, got null'],
     [{ timeout: 5 }, 'timeout', 'is not a field of this route; did you mean timeout_ms?'],
     [{ previews: 4 }, 'previews', 'must be an integer from 0 to 3, got 4'],
-    [{ previews: 1 }, 'previews', 'must be 0 without Prefer: respond-async: they are events of a job that is not waited for'],
+    [
+      { previews: 1 },
+      'previews',
+      'must be 0 without Prefer: respond-async or an Idempotency-Key: they are events of a job that is not waited for',
+    ],
     [{ layers: 2 }, 'layers', 'is not built yet'],
     [{ n: 2 }, 'n', 'is not a field of this route; did you mean num_images?'],
     [{ constructor: 1 }, 'constructor', 'is not a field of this route'],
@@ -181,6 +185,29 @@ describe('POST /text-to-image', () => {
   it('refuses a size that is no multiple in both sides', async () => {
     const response = faultsOf(await post({ ...small, width: 200, height: 200 }));
     expect(response).toEqual({ width: 'must be a multiple of 16, got 200', height: 'must be a multiple of 16, got 200' });
+  });
+
+  it('refuses tokens that a prompt may not hold, of both prompts and with all other faults', async () => {
+    const message = 'spells out <|image_pad|>, which stands for a picture that is not there';
+    expect(await faults({ prompt: 'a <|image_pad|>', negative_prompt: '<|image_pad|>', seed: -1 })).toEqual({
+      prompt: message,
+      negative_prompt: message,
+      seed: expect.any(String),
+    });
+  });
+
+  it('refuses fields in the URL', async () => {
+    const send = (query: string) => request(api.app.getHttpServer()).post(`/text-to-image${query}`).send(small);
+    expect(faultsOf(await send('?seed=5&x=1'))).toEqual({ seed: 'came in the URL: fields belong in the body' });
+    expect(faultsOf(await send(`?${'n'.repeat(5000)}`))).toHaveProperty(`${'n'.repeat(100)}…`);
+    await send('?').expect(200);
+  });
+
+  it('takes previews with a key, whichever of its calls waits for the answer', async () => {
+    const body = { ...small, previews: 1 };
+    const async = await post(body, { 'idempotency-key': 'previews', prefer: 'respond-async' }).expect(202);
+    const { id } = (await post(body, { 'idempotency-key': 'previews' }).expect(200)).body as { id: string };
+    expect(id).toBe((async.body as { id: string }).id);
   });
 
   it('refuses __proto__ as a field', async () => {

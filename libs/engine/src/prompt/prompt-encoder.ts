@@ -1,7 +1,8 @@
 import { EngineError } from '../engine.error.js';
 import type { SpecialTokens } from '../engine.messages.js';
 import type { EngineWarning } from '../engine.types.js';
-import { picturePlaceholders, type PromptTemplate } from './prompt-templates.js';
+import type { PromptTemplate } from './prompt-templates.js';
+import { refusedTokenFault, refusedTokens } from './refused-tokens.js';
 import type { Tokenizer } from './tokenizer.js';
 
 export type PromptField = EngineWarning['field'];
@@ -13,6 +14,7 @@ export interface EncodedPrompt {
 
 /** Fills a template with a prompt and turns it into token ids, cut as diffusers cuts them. */
 export class PromptEncoder {
+  readonly refusedTokens: readonly string[];
   private readonly suffixTokens: number;
   // Where the ordinary text that runs into the prompt begins: words may join across the border.
   private readonly textStart: number;
@@ -22,6 +24,7 @@ export class PromptEncoder {
     private readonly template: PromptTemplate,
     private readonly specialTokens: SpecialTokens,
   ) {
+    this.refusedTokens = refusedTokens(tokenizer.addedTokens, specialTokens);
     this.suffixTokens = tokenizer.encode(template.suffix).length;
     this.textStart = Math.max(
       0,
@@ -38,7 +41,8 @@ export class PromptEncoder {
   /** @throws EngineError INVALID_ARGUMENT when the prompt spells out a token that it may not hold. */
   encode(field: PromptField, prompt: string, maxSequenceLength: number): EncodedPrompt {
     const text = withoutLoneSurrogates(prompt);
-    this.refuseTokens(field, text);
+    const fault = refusedTokenFault(text, this.refusedTokens);
+    if (fault !== null) throw new EngineError('INVALID_ARGUMENT', fault, { field });
     const ids = this.specialTokens === 'escape' ? this.encodeEscaped(text) : this.encodeFilled(text);
     return {
       ids: Int32Array.from(ids.slice(0, this.template.maxTokens)),
@@ -57,24 +61,12 @@ export class PromptEncoder {
       .concat(this.tokenizer.encodePlain(prefix.slice(this.textStart) + text), this.tokenizer.encode(suffix));
   }
 
-  private refuseTokens(field: PromptField, text: string): void {
-    const placeholder = picturePlaceholders.find((token) => text.includes(token));
-    if (placeholder) throw refusal(field, `${placeholder} stands for a picture and may not be spelled out`);
-    if (this.specialTokens !== 'reject') return;
-    const special = this.tokenizer.addedTokens.find((token) => text.includes(token));
-    if (special) throw refusal(field, `${special} is a control token of the model and is refused here (prompt.specialTokens)`);
-  }
-
   /** Only the prompt's own tokens count: losing the template's closing tokens changes nothing that was asked for. */
   private truncation(field: PromptField, tokens: number, maxSequenceLength: number): EngineWarning[] {
     const own = tokens - this.template.dropIndex - this.suffixTokens;
     if (own <= maxSequenceLength) return [];
     return [{ code: 'PROMPT_TRUNCATED', field, message: `${own} tokens, the first ${maxSequenceLength} were used` }];
   }
-}
-
-function refusal(field: PromptField, fault: string): EngineError {
-  return new EngineError('INVALID_ARGUMENT', fault, { field });
 }
 
 // Half a surrogate pair is no character and has no UTF-8 form.
