@@ -4,6 +4,9 @@ import { StreamableFile } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
 import { Readable } from 'node:stream';
 
+/** A multiple of 3, so that the pieces' base64 is the whole's. */
+const pieceBytes = 3 * 32_768;
+
 export class DrawnImage {
   @ApiProperty({ type: String, format: 'byte', description: 'the file in base64' })
   b64_json: string;
@@ -73,7 +76,12 @@ export class ImageResponse {
 }
 
 export function bytesAnswer({ bytes, format }: Pick<JobImage, 'bytes' | 'format'>): StreamableFile {
-  return new StreamableFile(bytes, { type: mediaTypes[format], length: bytes.length });
+  return new StreamableFile(Readable.from(piecesOf(bytes)), { type: mediaTypes[format], length: bytes.length });
+}
+
+/** As one write it would be sent, or not, as a whole: nobody could tell a slow reader from one that reads nothing. */
+function* piecesOf(bytes: Buffer): Generator<Buffer> {
+  for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
 }
 
 /**
@@ -102,16 +110,11 @@ function jsonPieces({ id, createdAt, result }: Outcome): (string | Buffer)[] {
   return [`${head.slice(0, -1)},"images":[`, ...files, `],${tail.slice(1)}`];
 }
 
-/** A multiple of 3, so that the pieces' base64 is the whole's. */
-const pieceBytes = 3 * 65536;
-
 function* encodePieces(pieces: readonly (string | Buffer)[]): Generator<Buffer> {
   for (const piece of pieces) {
     if (typeof piece === 'string') yield Buffer.from(piece);
     else {
-      for (let at = 0; at < piece.length; at += pieceBytes) {
-        yield Buffer.from(piece.toString('base64', at, at + pieceBytes), 'latin1');
-      }
+      for (const part of piecesOf(piece)) yield Buffer.from(part.toString('base64'), 'latin1');
     }
   }
 }

@@ -3,8 +3,6 @@ import type { ServerResponse } from 'node:http';
 
 /** A proxy in front takes a connection without bytes for dead: after a minute, mostly. */
 export const keepAwakeMs = 15_000;
-/** A reader that has not taken what was written to it for so long is gone, or might as well be. */
-export const patienceMs = 60_000;
 
 export const streamHeaders = {
   'Content-Type': 'text/event-stream',
@@ -13,17 +11,11 @@ export const streamHeaders = {
   'X-Accel-Buffering': 'no',
 } as const;
 
-export interface StreamTimes {
-  keepAwakeMs: number;
-  patienceMs: number;
-}
-
 /**
  * One reader of a job's events, as a cursor: nothing is written while the connection is full, and what is newer is asked for
- * when it has room again. So a reader that is slow, or reads nothing at all, holds one event here and no more.
+ * when it has room again. So a reader that is slow, or reads nothing at all until it is cut off, holds one event here and no more.
  */
 export class EventStream {
-  private timers: { awake: NodeJS.Timeout; patience: NodeJS.Timeout | null } | null = null;
   private writing = false;
   private hasNews = false;
   private isFull = false;
@@ -36,7 +28,7 @@ export class EventStream {
     /** Data of the last event: the job itself; null when it is forgotten already. */
     private readonly job: () => Promise<object | null>,
     private readonly onError: (error: unknown) => void,
-    private readonly times: StreamTimes = { keepAwakeMs, patienceMs },
+    private readonly awakeMs = keepAwakeMs,
   ) {}
 
   open(): void {
@@ -44,21 +36,18 @@ export class EventStream {
     if (response.destroyed) return;
     response.writeHead(200, streamHeaders);
     response.flushHeaders();
-    this.timers = { awake: setInterval(() => this.keepAwake(), this.times.keepAwakeMs), patience: null };
+    const awake = setInterval(() => this.keepAwake(), this.awakeMs);
     const onNews = () => this.takeNews();
     const forget = watch.onChange(onNews);
     const onDrain = () => {
       this.isFull = false;
-      this.stopPatience();
       onNews();
     };
     response.on('drain', onDrain);
     response.once('close', () => {
       forget();
       response.off('drain', onDrain);
-      clearInterval(this.timers?.awake);
-      this.stopPatience();
-      this.timers = null;
+      clearInterval(awake);
     });
     onNews();
   }
@@ -91,10 +80,10 @@ export class EventStream {
       if (this.hasEnded) return;
       this.lastId = event.id;
       if (data !== null) this.send(eventText(event, data));
-      if (isLast) this.end();
+      if (isLast) this.response.end();
       if (isLast || this.isFull) return;
     }
-    if (nothingFollows && !this.hasEnded) this.end();
+    if (nothingFollows && !this.hasEnded) this.response.end();
   }
 
   private get hasEnded(): boolean {
@@ -102,29 +91,11 @@ export class EventStream {
   }
 
   private send(text: string): void {
-    if (this.response.write(text)) return;
-    this.isFull = true;
-    this.startPatience();
-  }
-
-  private end(): void {
-    this.response.end();
-    this.startPatience();
+    this.isFull = !this.response.write(text);
   }
 
   private keepAwake(): void {
     if (!this.isFull && !this.hasEnded) this.send(':\n\n');
-  }
-
-  private startPatience(): void {
-    if (!this.timers) return;
-    this.timers.patience ??= setTimeout(() => this.response.destroy(), this.times.patienceMs);
-  }
-
-  private stopPatience(): void {
-    if (!this.timers?.patience) return;
-    clearTimeout(this.timers.patience);
-    this.timers.patience = null;
   }
 }
 
