@@ -36,6 +36,18 @@ TEST(Weights, ReadsShardsThroughTheirIndex) {
   w.finish();
 }
 
+TEST(Weights, TakesWhatTheLibraryOfTheComponentTakesWhereThereAreBoth) {
+  for (const std::string base : {"model", "diffusion_pytorch_model"}) {
+    const TemporaryFolder folder;
+    folder.write(base + ".safetensors", one_tensor("one"));
+    folder.write("shard.safetensors", one_tensor("many"));
+    folder.write(base + ".safetensors.index.json",
+                 R"({"weight_map":{"many":"shard.safetensors"}})");
+    const auto checkpoint = Checkpoint::open(folder.path(), base);
+    EXPECT_TRUE(checkpoint.tensors().contains(base == "model" ? "one" : "many"));
+  }
+}
+
 TEST(Weights, NamesAllFaultsTogether) {
   const TemporaryFolder folder;
   folder.write(

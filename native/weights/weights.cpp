@@ -44,11 +44,14 @@ Checkpoint Checkpoint::open(const std::string& folder, const std::string& base,
   const std::string single = folder + "/" + base + ".safetensors";
   const std::string index_path = single + ".index.json";
   std::error_code unreadable;  // is told when the file is opened
-  if (fs::exists(single, unreadable) || unreadable) {
+  const bool has_single = fs::exists(single, unreadable) || unreadable;
+  const bool has_index = fs::exists(index_path, unreadable);
+  // Where there are both, transformers takes the one file, and diffusers what the index names.
+  if (has_single && (base == "model" || !has_index)) {
     checkpoint.add_file(single, rename);
     return checkpoint;
   }
-  if (!fs::exists(index_path, unreadable)) {
+  if (!has_index) {
     errors::throw_invalid_model(single + ": no such file, and no " + base +
                                 ".safetensors.index.json");
   }

@@ -18,7 +18,7 @@ namespace qwen::weights {
 
 // The tensors of one component folder: `<base>.safetensors`, or the shards named by
 // `<base>.safetensors.index.json`. `base` is `model` (transformers) or `diffusion_pytorch_model`
-// (diffusers).
+// (diffusers); where a folder has both, each is read as its library reads it.
 class Checkpoint final {
  public:
   // `rename` maps a stored name to the name the model asks for.

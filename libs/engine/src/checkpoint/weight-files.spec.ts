@@ -81,6 +81,15 @@ describe('weightFilesOf', () => {
     expect(await weightFilesOf(join(folder, 'many'))).toEqual([join(folder, 'x-1'), join(folder, 'x-2')]);
   });
 
+  it('takes what the library of the component takes where there are both', async () => {
+    for (const name of ['model.safetensors', 'diffusion_pytorch_model.safetensors']) {
+      write(name, 'one');
+      write(`${name}.index.json`, JSON.stringify({ weight_map: { a: 'x-1' } }));
+    }
+    expect(await weightFilesOf(join(folder, 'model.safetensors'))).toEqual([join(folder, 'model.safetensors')]);
+    expect(await weightFilesOf(join(folder, 'diffusion_pytorch_model.safetensors'))).toEqual([join(folder, 'x-1')]);
+  });
+
   it.each<[string, object]>([
     ['weight_map must be an object', {}],
     ['"../x" is no file name', { weight_map: { a: '../x' } }],

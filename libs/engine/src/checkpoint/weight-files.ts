@@ -10,14 +10,18 @@ const lengthBytes = 8;
 /** A Git LFS pointer begins with "version https://git-lfs…". */
 const pointerBegin = Buffer.from('version ');
 
+/** What transformers calls a component's one file; diffusers' name is another. */
+const transformersName = 'model.safetensors';
+
 /**
- * Files of a component's weights: the one file, or those that its index names.
+ * Files of a component's weights: the one file, or those that its index names. Where a folder has both, transformers takes the
+ * one file and diffusers the index; so does the engine (native/weights/weights.cpp).
  *
  * @throws EngineError INVALID_MODEL naming the file.
  */
 export async function weightFilesOf(path: string): Promise<string[]> {
   const index = `${path}.index.json`;
-  if (!existsSync(index)) return [path];
+  if (!existsSync(index) || (basename(path) === transformersName && existsSync(path))) return [path];
   const map = (await readModelJson(index, maxIndexBytes))['weight_map'];
   if (!isJsonObject(map)) throw invalidModel(index, 'weight_map must be an object');
   const names = new Set(Object.values(map));
