@@ -23,58 +23,83 @@ double lanczos(double x) {
   return -kLanczosSupport <= x && x < kLanczosSupport ? sinc(x) * sinc(x / 3) : 0.0;
 }
 
-// For each output position: the first input position and the weights from there on.
-struct Kernel {
-  std::vector<int64_t> first;
-  std::vector<std::vector<int32_t>> weights;
+// Weights that are there at a time: all of them would take more than a long and thin picture.
+constexpr size_t kBlockWeights = 4096;
+
+// Weights of one output position, for the input positions from `first` on.
+struct Window {
+  int64_t first;
+  std::vector<int32_t> weights;
 };
 
-Kernel make_kernel(int64_t in_size, int64_t out_size) {
+Window window_at(int64_t position, int64_t in_size, int64_t out_size) {
   const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
   const double filter_scale = std::max(scale, 1.0);
   const double support = kLanczosSupport * filter_scale;
-  Kernel kernel;
-  for (int64_t out = 0; out < out_size; ++out) {
-    const double center = (static_cast<double>(out) + 0.5) * scale;
-    const auto first = static_cast<int64_t>(std::max(0.0, center - support + 0.5));
-    const auto end = std::min(in_size, static_cast<int64_t>(center + support + 0.5));
-    std::vector<double> weights;
-    double sum = 0.0;
-    for (int64_t in = first; in < end; ++in) {
-      weights.push_back(lanczos((static_cast<double>(in) - center + 0.5) * (1.0 / filter_scale)));
-      sum += weights.back();
-    }
-    std::vector<int32_t> fixed;
-    for (double weight : weights) {
-      if (sum != 0.0) weight /= sum;
-      const double scaled = weight * (1 << kPrecisionBits);
-      fixed.push_back(static_cast<int32_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5));
-    }
-    kernel.first.push_back(first);
-    kernel.weights.push_back(std::move(fixed));
+  const double center = (static_cast<double>(position) + 0.5) * scale;
+  const auto first = static_cast<int64_t>(std::max(0.0, center - support + 0.5));
+  const auto end = std::min(in_size, static_cast<int64_t>(center + support + 0.5));
+  std::vector<double> weights(static_cast<size_t>(end - first));
+  double sum = 0.0;
+  for (int64_t in = first; in < end; ++in) {
+    double& weight = weights[static_cast<size_t>(in - first)];
+    weight = lanczos((static_cast<double>(in) - center + 0.5) * (1.0 / filter_scale));
+    sum += weight;
   }
-  return kernel;
+  Window window{.first = first, .weights = {}};
+  window.weights.reserve(weights.size());
+  for (double weight : weights) {
+    if (sum != 0.0) weight /= sum;
+    const double scaled = weight * (1 << kPrecisionBits);
+    window.weights.push_back(static_cast<int32_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5));
+  }
+  return window;
 }
 
 uint8_t clip8(int32_t sum) {
   return static_cast<uint8_t>(std::clamp(sum >> kPrecisionBits, 0, 255));
 }
 
-// Filters along one axis. `stride` steps along it, `lines` lists the offset of each line's first
-// value.
-void filter(const std::vector<uint8_t>& in, std::vector<uint8_t>& out, const Kernel& kernel,
-            int64_t in_stride, int64_t out_stride,
-            const std::vector<std::pair<int64_t, int64_t>>& lines) {
+// Lines that lie side by side, in groups: `groups` x `lines` of them.
+struct Lines {
+  int64_t groups, lines;
+  int64_t in_group, out_group;  // from one group's first value to the next one's
+};
+
+// One position of a line and all lines beside it. `from` and `to` are the first line's values.
+void filter_at(const Window& window, const uint8_t* from, uint8_t* to, int64_t stride,
+               int64_t lines) {
   constexpr int32_t kHalf = 1 << (kPrecisionBits - 1);
-  for (const auto& [in_begin, out_begin] : lines) {
-    for (size_t position = 0; position < kernel.first.size(); ++position) {
-      int32_t sum = kHalf;
-      const auto& weights = kernel.weights[position];
-      const uint8_t* value = in.data() + in_begin + kernel.first[position] * in_stride;
-      for (size_t i = 0; i < weights.size(); ++i)
-        sum += value[static_cast<int64_t>(i) * in_stride] * weights[i];
-      out[out_begin + static_cast<int64_t>(position) * out_stride] = clip8(sum);
+  for (int64_t line = 0; line < lines; ++line) {
+    int32_t sum = kHalf;
+    const uint8_t* value = from + line;
+    for (const int32_t weight : window.weights) {
+      sum += *value * weight;
+      value += stride;
     }
+    to[line] = clip8(sum);
+  }
+}
+
+// Filters along one axis of `in_size` values that lie `stride` apart.
+void filter(const RawImage& in, RawImage& out, int64_t in_size, int64_t out_size, int64_t stride,
+            const Lines& lines) {
+  for (int64_t begin = 0; begin < out_size;) {
+    std::vector<Window> block;
+    for (size_t weights = 0; weights < kBlockWeights;) {
+      block.push_back(window_at(begin + static_cast<int64_t>(block.size()), in_size, out_size));
+      weights += block.back().weights.size();
+      if (begin + static_cast<int64_t>(block.size()) == out_size) break;
+    }
+    for (int64_t group = 0; group < lines.groups; ++group) {
+      const uint8_t* from = in.data.data() + group * lines.in_group;
+      uint8_t* to = out.data.data() + group * lines.out_group + begin * stride;
+      for (const Window& window : block) {
+        filter_at(window, from + window.first * stride, to, stride, lines.lines);
+        to += stride;
+      }
+    }
+    begin += static_cast<int64_t>(block.size());
   }
 }
 
@@ -82,13 +107,11 @@ void filter(const std::vector<uint8_t>& in, std::vector<uint8_t>& out, const Ker
 RawImage resize_width(const RawImage& image, int64_t width) {
   const int64_t channels = image.channels;
   RawImage out = make_raw_image(width, image.height, channels);
-  std::vector<std::pair<int64_t, int64_t>> lines;
-  for (int64_t y = 0; y < image.height; ++y) {
-    for (int64_t c = 0; c < channels; ++c) {
-      lines.emplace_back(y * image.width * channels + c, y * width * channels + c);
-    }
-  }
-  filter(image.data, out.data, make_kernel(image.width, width), channels, channels, lines);
+  filter(image, out, image.width, width, channels,
+         {.groups = image.height,
+          .lines = channels,
+          .in_group = image.width * channels,
+          .out_group = width * channels});
   return out;
 }
 
@@ -96,9 +119,8 @@ RawImage resize_width(const RawImage& image, int64_t width) {
 RawImage resize_height(const RawImage& image, int64_t height) {
   const int64_t stride = image.width * image.channels;
   RawImage out = make_raw_image(image.width, height, image.channels);
-  std::vector<std::pair<int64_t, int64_t>> lines;
-  for (int64_t column = 0; column < stride; ++column) lines.emplace_back(column, column);
-  filter(image.data, out.data, make_kernel(image.height, height), stride, stride, lines);
+  filter(image, out, image.height, height, stride,
+         {.groups = 1, .lines = stride, .in_group = 0, .out_group = 0});
   return out;
 }
 
