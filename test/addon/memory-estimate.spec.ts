@@ -39,6 +39,8 @@ describe(memoryNeeded.name, () => {
     ['a large picture', {}, 2],
     ['a large picture without guidance, with previews', { trueCfgScale: 1, numInferenceSteps: 4, previews: 2 }, 2],
     ['two wide pictures from a large one', { width: 1280, height: 640, numImages: 2, image: { width: 4000, height: 3000 } }, 2],
+    ['a small picture from a long and thin one', { width: 64, height: 64, image: { width: 30_000_000, height: 1 } }, 4],
+    ['a small picture from a tall and thin one', { width: 64, height: 64, image: { width: 1, height: 30_000_000 } }, 4],
   ])(
     'is no less than %s takes, and not many times more',
     async (_, change, most) => {
