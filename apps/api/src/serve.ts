@@ -47,7 +47,13 @@ export async function serve(config: AppConfig): Promise<void> {
     void ending
       .run()
       .then(() => Promise.race([flushSpans(), delay(lastSpansMs)]))
-      .then(() => process.exit(code));
+      .then(
+        () => process.exit(code),
+        (error: unknown) => {
+          logger.log('error', `the end has failed: ${String(error)}`, { context: 'Shutdown' });
+          process.exit(1);
+        },
+      );
   onFirstSignal(() => end(0));
   let hasServed = false;
   engine.onChange(({ state, error }: EngineStatus) => {

@@ -23,6 +23,7 @@ export type {
 } from './job.types.js';
 export { JobStorage, type StorageUse } from './job-storage.js';
 export { askedParameters } from './parameters.js';
+export { restartRetryAfterS } from './queue/end-reasons.js';
 export type { JobTally, QueueDepth } from './queue/job-queue.js';
 export { ServiceError, type FieldFault, type ServiceErrorCode } from './service.error.js';
 export { SOFTWARE, type Software } from './software.js';

@@ -12,13 +12,11 @@ import { Job } from './job.js';
 import type { JobEvent, JobImage, JobOrder, JobRecord, JobRequest } from './job.types.js';
 import { LiveClients } from './live-clients.js';
 import type { UsedParameters } from './parameters.js';
-import { interrupted } from './queue/end-reasons.js';
+import { interrupted, restartRetryAfterS } from './queue/end-reasons.js';
 import { JOB_QUEUE, type JobQueue, type JobTally, type QueueDepth } from './queue/job-queue.js';
 import { ResultEncoder } from './result-encoder.js';
 import { ServiceError } from './service.error.js';
 
-// What a client is told while the server goes down; another one may answer by then.
-const drainRetryAfterS = 10;
 /** How long `cancel` waits for a job to end, and for that to be stored. */
 const cancelPatienceMs = 10_000;
 
@@ -68,7 +66,7 @@ export class InferenceService {
   /** @throws ServiceError ENGINE_UNAVAILABLE when the server goes down */
   assertNotDraining(): void {
     if (!this.draining) return;
-    throw new ServiceError('ENGINE_UNAVAILABLE', 'the server is stopping', { retryAfterS: drainRetryAfterS });
+    throw new ServiceError('ENGINE_UNAVAILABLE', 'the server is stopping', { retryAfterS: restartRetryAfterS });
   }
 
   /** A request with this Idempotency-Key may join a job that is there. */

@@ -30,7 +30,7 @@ export interface JobOrder {
   /** True: nobody waits for the answer on the connection that brought it. */
   async: boolean;
   idempotency: Idempotency | null;
-  /** From acceptance to the end; the time without a server does not count. */
+  /** From acceptance to the end; it begins anew with the next server (docs/decisions/0005). */
   timeoutMs: number;
   /** Previews of each image. */
   previews: number;

@@ -1,8 +1,8 @@
 import type { Job } from '../job.js';
 import { ServiceError } from '../service.error.js';
 
-// Long enough for a rolling update or a supervisor to bring up the next server.
-const restartRetryAfterS = 10;
+/** Long enough for a rolling update or a supervisor to bring up the next server. */
+export const restartRetryAfterS = 10;
 
 export function cancelled(): ServiceError {
   return new ServiceError('CANCELLED', 'the job was cancelled');
