@@ -119,6 +119,11 @@ describe('a picture is seen as a person sees it', () => {
     expect((await redraw(await make())).data.equals((await redrawnFrom('quadrants.png')).data)).toBe(true);
   });
 
+  it('warns of an animation that only its first frame was used', async () => {
+    const answer = await answerOf(await client.postForm(faint, await animation()));
+    expect(answer.warnings).toEqual([{ code: 'ANIMATION_CUT', field: 'image', message: '2 frames, the first was used' }]);
+  });
+
   it.each<[string, () => Promise<Buffer>]>([
     ['JPEG', () => quadrants().jpeg({ quality: 100, chromaSubsampling: '4:4:4' }).toBuffer()],
     ['progressive JPEG', () => quadrants().jpeg({ quality: 100, chromaSubsampling: '4:4:4', progressive: true }).toBuffer()],

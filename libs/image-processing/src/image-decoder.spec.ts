@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32, deflateSync } from 'node:zlib';
 import plainSharp from 'sharp';
+import { chunk } from '../../../test/cases/png-file.js';
 import { ImageDecoder } from './image-decoder.js';
 import type { Pixels } from './pixels.js';
 
@@ -37,7 +38,12 @@ describe(ImageDecoder.name, () => {
   });
 
   it('turns a photograph upright, and tells its upright size', async () => {
-    expect(await readHeader(fixture('exif-orientation-6.jpg'))).toEqual({ format: 'jpeg', width: 64, height: 96 });
+    expect(await readHeader(fixture('exif-orientation-6.jpg'))).toEqual({
+      format: 'jpeg',
+      width: 64,
+      height: 96,
+      frames: 1,
+    });
     expect(await meanDistance('exif-orientation-6.jpg', 'exif-orientation-6.upright.png')).toBeLessThan(5);
   });
 
@@ -69,14 +75,21 @@ describe(ImageDecoder.name, () => {
     expect(pixel(await decode(interlaced), 1, 1)).toEqual([40, 80, 220]);
   });
 
-  it('takes the first frame of an animation', async () => {
+  it('takes the first frame of an animation, and tells how many there are', async () => {
     const frames = await Promise.all([solid('#ff0000').png().toBuffer(), solid('#0000ff').png().toBuffer()]);
     const animation = await plainSharp(frames, { join: { animated: true } })
       .webp({ lossless: true })
       .toBuffer();
     const image = await decode(animation);
-    expect([image.width, image.height]).toEqual([8, 6]);
+    expect([image.width, image.height, image.frames]).toEqual([8, 6, 2]);
     expect(pixel(image, 4, 3)).toEqual([255, 0, 0]);
+    const still = await solid('#ff0000').png().toBuffer();
+    expect((await decode(still)).frames).toBe(1);
+    // Behind the header, whose chunk has 25 bytes: 7 frames, played without end.
+    const control = chunk('acTL', Buffer.from([0, 0, 0, 7, 0, 0, 0, 0]));
+    const moving = Buffer.concat([still.subarray(0, 33), control, still.subarray(33)]);
+    expect((await decode(moving)).frames).toBe(7);
+    expect((await readHeader(moving)).frames).toBe(7);
   });
 
   it.each([

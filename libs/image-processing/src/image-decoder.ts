@@ -4,7 +4,7 @@ import { sniffFormat, type ImageFormat } from './image-format.js';
 import { ImageError } from './image.error.js';
 import type { Pixels } from './pixels.js';
 import { sharp } from './locked-sharp.js';
-import { withoutTextChunks } from './png-chunks.js';
+import { pngFrames, withoutTextChunks } from './png-chunks.js';
 
 /** An uploaded file, as it came. */
 export interface ImageFile {
@@ -20,6 +20,8 @@ export interface ImageHeader {
   /** Sides as a person sees them: EXIF orientation applied. */
   width: number;
   height: number;
+  /** More than one: it moves. */
+  frames: number;
 }
 
 /** Untrusted bytes → pixels. */
@@ -32,8 +34,8 @@ export class ImageDecoder {
    * @throws ImageError
    */
   async readHeader(file: ImageFile): Promise<ImageHeader> {
-    const { format, width, height } = await this.open(file, this.limits.maxInputPixels);
-    return { format, width, height };
+    const { format, width, height, frames } = await this.open(file, this.limits.maxInputPixels);
+    return { format, width, height, frames };
   }
 
   /**
@@ -41,8 +43,8 @@ export class ImageDecoder {
    * `maxPixels` is for files that do not come from outside.
    * @throws ImageError
    */
-  async decode(file: ImageFile, maxPixels = this.limits.maxInputPixels): Promise<Pixels> {
-    const { bytes } = await this.open(file, maxPixels);
+  async decode(file: ImageFile, maxPixels = this.limits.maxInputPixels): Promise<Pixels & Pick<ImageHeader, 'frames'>> {
+    const { bytes, frames } = await this.open(file, maxPixels);
     const { decodeTimeoutMs } = this.limits;
     const decoding = sharp(bytes, {
       // A warning is a picture whose rest libvips would make up.
@@ -58,7 +60,7 @@ export class ImageDecoder {
       .timeout({ seconds: Math.ceil(decodeTimeoutMs / 1000) })
       .toBuffer({ resolveWithObject: true });
     const { data, info } = await orInvalid(file.field, within(decodeTimeoutMs, decoding));
-    return { width: info.width, height: info.height, channels: 3, data };
+    return { width: info.width, height: info.height, channels: 3, data, frames };
   }
 
   /** The header, and what sharp shall see of the file. */
@@ -73,7 +75,8 @@ export class ImageDecoder {
     const seen = format === 'png' ? withoutTextChunks(bytes) : bytes;
     // Our own limit is checked below, with the size in the message; reading a header allocates no pixels.
     const reading = sharp(seen, { limitInputPixels: false, pages: 1 }).metadata();
-    const { width, height } = (await orInvalid(field, within(decodeTimeoutMs, reading))).autoOrient;
+    const { autoOrient, pages = 1 } = await orInvalid(field, within(decodeTimeoutMs, reading));
+    const { width, height } = autoOrient;
     if (width * height > maxPixels) {
       throw new ImageError(
         'INVALID_IMAGE',
@@ -81,7 +84,7 @@ export class ImageDecoder {
         `has ${width}x${height} = ${width * height} pixels, at most ${maxPixels} may come`,
       );
     }
-    return { format, width, height, bytes: seen };
+    return { format, width, height, frames: format === 'png' ? pngFrames(seen) : pages, bytes: seen };
   }
 }
 

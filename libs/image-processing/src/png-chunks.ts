@@ -33,6 +33,19 @@ export function withoutTextChunks(png: Buffer): Buffer {
   return kept.subarray(0, size);
 }
 
+const animationControl = Buffer.from('acTL', 'latin1').readUInt32BE();
+const imageData = Buffer.from('IDAT', 'latin1').readUInt32BE();
+
+/** Frames of a PNG, which libvips does not tell: https://www.w3.org/TR/png-3/#acTL-chunk, in front of the pixels. */
+export function pngFrames(png: Buffer): number {
+  for (let at = signatureBytes; at + frameBytes + 8 <= png.length; at += frameBytes + png.readUInt32BE(at)) {
+    const type = png.readUInt32BE(at + 4);
+    if (type === animationControl) return png.readUInt32BE(at + 8);
+    if (type === imageData) break;
+  }
+  return 1;
+}
+
 function chunk(type: string, data: Buffer): Buffer {
   const typeAndData = Buffer.concat([Buffer.from(type, 'latin1'), data]);
   const framed = Buffer.alloc(data.length + frameBytes);

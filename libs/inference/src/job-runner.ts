@@ -18,7 +18,7 @@ import { JobLedger } from './job-ledger.js';
 import { JobMetrics } from './job-metrics.js';
 import { maxAttempts, type Job } from './job.js';
 import { StageSpans, tracedRun, tracedStore } from './job-tracing.js';
-import type { JobImage, JobResult } from './job.types.js';
+import type { JobImage, JobResult, JobWarning } from './job.types.js';
 import { usedParameters } from './parameters.js';
 import { DurationEstimate } from './queue/duration-estimate.js';
 import type { Runner } from './queue/job-queue.js';
@@ -96,26 +96,32 @@ export class JobRunner implements Runner {
     await this.ledger.noteRun(job);
     const { request } = job;
     const wanted = { ...request.generate, previews: job.order.previews };
-    const result = await this.withStartPicture(job, async (image) => {
+    const { result, warnings } = await this.withStartPicture(job, async (image, ofImage) => {
       // The host may have gone while the start picture was decoded: that is not this job's doing.
       await whenEngineReady(this.engine, { signal, patient: job.isDurable });
       this.admission.assertStillFits(request, job.order, image.image);
-      return traced('engine.generate', {}, () => this.generate(job, { ...wanted, ...image }, signal));
+      const result = await traced('engine.generate', {}, () => this.generate(job, { ...wanted, ...image }, signal));
+      return { result, warnings: [...ofImage, ...result.warnings] };
     });
     const parameters = usedParameters(request, result, this.model.residency);
     const { name: model } = this.engine.status().choice;
     const images = await traced('image.encode', {}, () => this.encode(job, result, { kind: request.kind, model, parameters }));
     const { encodeMs, denoiseMs, decodeMs } = result.timings;
     const timings = { queueMs: job.queueMs, encodeMs, denoiseMs, decodeMs, totalMs: job.ageMs };
-    return { model, images, parameters, warnings: result.warnings, timings };
+    return { model, images, parameters, warnings, timings };
   }
 
-  private async withStartPicture<T>(job: Job, use: (image: Pick<GenerateRequest, 'image'>) => Promise<T>): Promise<T> {
+  private async withStartPicture<T>(
+    job: Job,
+    use: (image: Pick<GenerateRequest, 'image'>, warnings: readonly JobWarning[]) => Promise<T>,
+  ): Promise<T> {
     const [file] = await this.ledger.readInputs(job);
-    if (!file) return use({});
-    const { data, ...size } = await traced('image.decode', {}, () => this.decoder.decode(file));
-    if (data.length <= largestMessage) return use({ image: { ...size, data } });
-    return this.ledger.withPixelFile(job, data, (path) => use({ image: { ...size, path } }));
+    if (!file) return use({}, []);
+    const { data, frames, ...size } = await traced('image.decode', {}, () => this.decoder.decode(file));
+    const warnings: JobWarning[] = [];
+    if (frames > 1) warnings.push({ code: 'ANIMATION_CUT', field: file.field, message: `${frames} frames, the first was used` });
+    if (data.length <= largestMessage) return use({ image: { ...size, data } }, warnings);
+    return this.ledger.withPixelFile(job, data, (path) => use({ image: { ...size, path } }, warnings));
   }
 
   private async generate(job: Job, request: GenerateRequest, signal: AbortSignal): Promise<GenerateResult> {

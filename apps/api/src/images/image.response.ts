@@ -25,7 +25,7 @@ export class DrawnImage {
 }
 
 export class AnswerWarning {
-  @ApiProperty({ type: String, example: 'PROMPT_TRUNCATED' })
+  @ApiProperty({ type: String, example: 'PROMPT_TRUNCATED', description: 'PROMPT_TRUNCATED or ANIMATION_CUT' })
   code: string;
 
   @ApiProperty({ type: String, example: 'prompt' })
