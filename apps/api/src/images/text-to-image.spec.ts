@@ -136,7 +136,7 @@ describe('POST /text-to-image', () => {
       prompt: 'is required',
       width: 'must be a multiple of 16, got 1000',
       height: 'must be an integer from 32 to 4096, got 24',
-      num_inference_steps: 'must be an integer from 1 to 200, got "20"',
+      num_inference_steps: 'must be an integer from 2 to 200, got "20"',
       seed: 'must be an integer from 0 to 9007199254740991, got -1',
     });
     expect(response.body).toMatchObject({
@@ -154,8 +154,8 @@ describe('POST /text-to-image', () => {
     [{ width: 4096, height: 4096 }, 'width', 'times height must be at most 4194304 pixels, got 4096x4096 = 16777216'],
     [{ height: undefined }, 'height', 'must be given together with width'],
     [{ width: undefined }, 'width', 'must be given together with height'],
-    [{ num_inference_steps: 0 }, 'num_inference_steps', 'must be an integer from 1 to 200, got 0'],
-    [{ num_inference_steps: 2.5 }, 'num_inference_steps', 'must be an integer from 1 to 200, got 2.5'],
+    [{ num_inference_steps: 0 }, 'num_inference_steps', 'must be an integer from 2 to 200, got 0'],
+    [{ num_inference_steps: 2.5 }, 'num_inference_steps', 'must be an integer from 2 to 200, got 2.5'],
     [{ num_inference_steps: 1 }, 'num_inference_steps', "must be at least 2: the model's scheduler (shift_terminal) cannot do 1"],
     [{ true_cfg_scale: 0.5 }, 'true_cfg_scale', 'must be a number from 1 to 20, got 0.5'],
     [{ true_cfg_scale: 'high' }, 'true_cfg_scale', 'must be a number from 1 to 20, got "high"'],
@@ -174,6 +174,8 @@ describe('POST /text-to-image', () => {
     [{ layers: 2 }, 'layers', 'is not built yet'],
     [{ n: 2 }, 'n', 'is not a field of this route; did you mean num_images?'],
     [{ constructor: 1 }, 'constructor', 'is not a field of this route'],
+    [{ '': 1 }, '""', 'is not a field of this route'],
+    [{ ' ': 1 }, '" "', 'is not a field of this route'],
   ])('refuses %j', async (changes, field, message) => {
     expect(await faults(changes)).toEqual({ [field]: message });
   });
