@@ -62,6 +62,13 @@ describe('/admin/model', () => {
     expect(api.engine.status()).toMatchObject({ state: 'ready', choice: { name: 'demo' } });
   });
 
+  it('refuses a name that comes twice', async () => {
+    api = await startTestApi(`model.root=${root}`);
+    const answer = await server().post('/admin/model/load').type('json').send('{"model":"one","model":"two"}');
+    expect(faultsOf(answer)).toEqual({ model: 'was sent more than once' });
+    expect(api.engine.status()).toMatchObject({ state: 'ready', choice: { name: 'demo' } });
+  });
+
   it.each<[unknown, Record<string, string>]>([
     [{ model: 'one' }, { model: 'is not a field of this route, which has none' }],
     [[], { body: 'must be an empty JSON object' }],
