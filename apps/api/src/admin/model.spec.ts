@@ -101,6 +101,15 @@ describe('/admin/model', () => {
     expect(faultsOf(await load({ model: 'one' }))).toEqual({ model: 'must be one of demo, got "one"; model.root is not set' });
   });
 
+  it('tells when model.root is there no more, without its path, and still has the first model', async () => {
+    const gone = mkdtempSync(join(tmpdir(), 'qwen-gone-'));
+    api = await startTestApi(`model.root=${gone}`);
+    rmSync(gone, { recursive: true });
+    const message = 'must be one of demo, got "one"; model.root cannot be read: ENOENT';
+    expect(faultsOf(await load({ model: 'one' }))).toEqual({ model: message });
+    await load({ model: 'demo' }).expect(202);
+  });
+
   it('answers 503 while another change is going on', async () => {
     api = await startTestApi();
     api.engine.assertChangeable = () => {
