@@ -55,8 +55,15 @@ function hasBody({ headers }: Request): boolean {
 
 function takeIn(request: Request, response: Response): Promise<void> {
   return new Promise((resolve, reject) => {
-    parse(request, response, (error?: Error) => (error ? reject(error) : resolve()));
+    parse(request, response, (error?: Error) => (error ? reject(explained(error, request)) : resolve()));
   });
+}
+
+/** What zlib finds wrong has no `type`, and does not say what it was asked to unpack. */
+function explained(error: Error, { headers }: Request): Error {
+  const { 'content-encoding': coding = 'identity' } = headers;
+  if (coding === 'identity' || 'type' in error) return error;
+  return new ServiceError('INVALID_ARGUMENT', `the body is not the ${coding} that its Content-Encoding says: ${error.message}`);
 }
 
 const sources = new WeakMap<object, string>();

@@ -258,6 +258,12 @@ describe('POST /text-to-image', () => {
     expect(raw).toMatchObject({ status: 400, body: expect.stringContaining('not valid UTF-8') });
   });
 
+  it.each(['gzip', 'deflate', 'br'])('names Content-Encoding to a body that is no %s', async (coding) => {
+    const message = expect.stringContaining(`the body is not the ${coding} that its Content-Encoding says: `) as string;
+    const { body } = await post(small, { 'content-encoding': coding }).expect(400);
+    expect(body).toMatchObject({ error: { code: 'INVALID_ARGUMENT', message } });
+  });
+
   it.each(['utf-16', 'UTF-16LE', '"utf-16"', 'utf-7', 'utf8', 'latin1', 'nonsense'])(
     'refuses a body that says it is %s, whatever it is',
     async (charset) => {
