@@ -372,7 +372,30 @@ describe('POST /text-to-image with limits below what the model would choose', ()
     });
     await post(small).expect(200);
   });
+
+  it('tells of no defaults there', async () => {
+    const server = request(api.app.getHttpServer());
+    const { body: info } = await server.get('/info').expect(200);
+    expect(info).toMatchObject({ defaults: { width: null, height: null, num_inference_steps: null, true_cfg_scale: 4 } });
+    const { body: document } = await server.get('/openapi.json').expect(200);
+    const { TextToImageDto: drawn, ImageToImageDto: changed } = (document as { components: { schemas: Record<string, Schema> } })
+      .components.schemas;
+    expect(drawn?.required).toEqual(['prompt', 'width', 'height', 'num_inference_steps']);
+    // A picture has a size of its own.
+    expect(changed?.required).toEqual(['prompt', 'image', 'num_inference_steps']);
+    for (const { properties } of [drawn!, changed!]) {
+      for (const name of ['width', 'height', 'num_inference_steps']) {
+        expect(properties[name]).not.toHaveProperty('default');
+        expect(properties[name]).not.toHaveProperty('example');
+      }
+    }
+  });
 });
+
+interface Schema {
+  required: string[];
+  properties: Record<string, object>;
+}
 
 /** A body as it is: supertest would encode it. */
 function rawPost({ app }: TestApi, body: Buffer): Promise<{ status: number; body: string }> {
