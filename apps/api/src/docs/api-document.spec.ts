@@ -157,4 +157,11 @@ describe('the OpenAPI document', () => {
     expect(document.info).toMatchObject({ license: { name: 'Apache License 2.0', identifier: 'Apache-2.0' } });
     expect(document.servers).toEqual([{ url: '/', description: 'this server' }]);
   });
+
+  it('begins its servers with server.publicUrl, path and all', async () => {
+    const proxied = await startTestApi('server.publicUrl=https://img.example.com/v2/');
+    const { body } = await request(proxied.app.getHttpServer()).get('/openapi.json').expect(200);
+    expect((body as OpenAPIObject).servers?.map(({ url }) => url)).toEqual(['https://img.example.com/v2', '/']);
+    await proxied.app.close();
+  });
 });

@@ -26,13 +26,21 @@ const tags = {
 
 const mustBeGiven = 'must be given: what the model would choose is not within the limits of this server';
 
+export interface Access {
+  withKeys: boolean;
+  /** As server.publicUrl. */
+  publicUrl: string | null;
+}
+
 /** What is served, without the bounds of fields. */
-export function apiDocument(app: Application, { name, version }: Software, withKeys: boolean): OpenAPIObject {
+export function apiDocument(app: Application, { name, version }: Software, { withKeys, publicUrl }: Access): OpenAPIObject {
   const description =
     'Draws pictures with Qwen-Image models. Bounds of the fields are those of this server and its loaded model. Whatever the route, what ' +
     'is no whole HTTP request is answered 400, 408, 413, 417 or 431, in the shape of all errors.';
   const builder = new DocumentBuilder().setTitle(name).setDescription(description).setVersion(version);
   for (const [tag, text] of Object.entries(tags)) builder.addTag(tag, text);
+  // The first is what tools and Swagger UI take. The other is for who reaches the server past the proxy in front of it.
+  if (publicUrl !== null) builder.addServer(publicUrl, 'as clients reach it');
   builder.addServer('/', 'this server').setOpenAPIVersion('3.1.0');
   const document = SwaggerModule.createDocument(app, builder.build());
   Object.assign(document.info, { license: { name: 'Apache License 2.0', identifier: 'Apache-2.0' } });
