@@ -104,7 +104,6 @@ describe('a field that is not taken', () => {
     ['Prompt', 'x'],
     ['true_cfg_scale ', 4],
     ['seed\u200b', 1],
-    ['', 1],
     ['toString', 1],
     ['__proto__', { seed: 5 }],
     ['prompt.text', 'x'],
@@ -115,6 +114,11 @@ describe('a field that is not taken', () => {
       status: 400,
       details: [{ field: name, message: expect.stringContaining('is not a field of this route') }],
     });
+  });
+
+  it.each(['', ' ', '\n'])('%j is shown in quotes', async (name) => {
+    const details = [{ field: JSON.stringify(name), message: expect.stringContaining('is not a field of this route') as string }];
+    expect(await errorOf(await client.postJson({ ...small, [name]: 1 }))).toMatchObject({ status: 400, details });
   });
 
   it('is shown by its beginning when its name has no end', async () => {
