@@ -17,7 +17,7 @@ case ${1:-addon} in
 esac
 
 cd "$root"
-forget_other_generator build/native
+forget_other_configuration build/native
 # `build` alone configures only an empty folder: other options than the last time would be ignored.
 node_modules/.bin/cmake-js configure "${options[@]}"
 exec node_modules/.bin/cmake-js build "${options[@]}" --parallel "$jobs" "${target[@]}"

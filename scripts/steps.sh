@@ -48,10 +48,15 @@ stamp_is() { [ -f "$state/$1.stamp" ] && [ "$(cat "$state/$1.stamp")" = "$2" ]; 
 
 stamp() { printf '%s\n' "$2" >"$state/$1.stamp"; }
 
-# CMake refuses a folder that was configured for a build tool which has come or gone since.
-forget_other_generator() {
-    local cache=$1/CMakeCache.txt wanted='Unix Makefiles'
+# CMake refuses a folder that was configured for a build tool which has come or gone since, or for the project's folder where it
+# was before it was moved or copied. What ccache keeps lies elsewhere and stays.
+forget_other_configuration() {
+    local cache=$1/CMakeCache.txt generator='Unix Makefiles'
     [ -f "$cache" ] || return 0
-    ! command -v ninja >/dev/null || wanted=Ninja
-    grep -qx "CMAKE_GENERATOR:INTERNAL=$wanted" "$cache" || rm -rf "$cache" "$1/CMakeFiles"
+    ! command -v ninja >/dev/null || generator=Ninja
+    if ! grep -qx "CMAKE_GENERATOR:INTERNAL=$generator" "$cache" ||
+        ! [ "$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$cache")" -ef "$root" ] ||
+        ! [ "$(sed -n 's/^CMAKE_CACHEFILE_DIR:INTERNAL=//p' "$cache")" -ef "$1" ]; then
+        rm -rf "$cache" "$1/CMakeFiles"
+    fi
 }

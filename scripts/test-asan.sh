@@ -3,7 +3,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 
-forget_other_generator "$root/build/asan"
+forget_other_configuration "$root/build/asan"
 generator=()
 ! command -v ninja >/dev/null || generator=(-G Ninja)
 cmake -S "$root" -B "$root/build/asan" "${generator[@]}" -DCMAKE_BUILD_TYPE=RelWithDebInfo \

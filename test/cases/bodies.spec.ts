@@ -154,7 +154,10 @@ describe('a body', () => {
   });
 
   it.each(['gzip', 'br', 'deflate'])('that says %s and is not packed is refused', async (encoding) => {
-    await expectError(await json(JSON.stringify(small), { 'content-encoding': encoding }), 400, 'INVALID_ARGUMENT');
+    const response = await json(JSON.stringify(small), { 'content-encoding': encoding });
+    const message = await expectError(response, 400, 'INVALID_ARGUMENT');
+    const reason = encoding === 'br' ? 'Decompression failed' : 'incorrect header check';
+    expect(message).toBe(`the body is not the ${encoding} that its Content-Encoding says: ${reason}`);
   });
 
   it('packed in a way that nobody knows is refused', async () => {

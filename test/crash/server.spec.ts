@@ -113,7 +113,8 @@ describe('a job', () => {
 
   describe('whose host hangs', () => {
     const hang = /^the engine host hangs/;
-    const nobodyNoticed = () => expect(server.log.filter(({ message }) => message.startsWith("the engine host hangs"))).toEqual([]);
+    const nobodyNoticed = () =>
+      expect(server.log.filter(({ message }) => message.startsWith('the engine host hangs'))).toEqual([]);
 
     it('has its answer when its time is over', async () => {
       process.kill(server.hostPid(), 'SIGSTOP');

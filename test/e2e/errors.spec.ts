@@ -74,7 +74,7 @@ describe('a server with little room answers', () => {
     const running = await jobs.submit(endless);
     await client.queueIs({ running: 1 });
     const waiting = await jobs.submit(small);
-    await expectError(await client.postJson(small), 'QUEUE_FULL', { message: '1 requests are waiting already, at most 1 may' });
+    await expectError(await client.postJson(small), 'QUEUE_FULL', { message: '1 request is waiting already, at most 1 may' });
     for (const { id } of [running, waiting]) await jobs.cancel(id);
   });
 
@@ -107,7 +107,7 @@ describe('a server with keys and a limit answers', () => {
     const counted = { 'ratelimit-limit': '1', 'ratelimit-remaining': '0', 'ratelimit-reset': /^[1-9]\d*$/ };
     const loading = { message: /^the (engine is starting|model is being loaded)$/, headers: counted };
     await expectError(await alice.postJson(small), 'ENGINE_UNAVAILABLE', loading);
-    const message = /^more than 1 requests in 60 s; the next one is taken in \d+ s$/;
+    const message = /^more than 1 request in 60 s; the next one is taken in \d+ s$/;
     await expectError(await alice.postJson(small), 'RATE_LIMITED', { message, headers: counted });
   });
 

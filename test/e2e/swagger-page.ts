@@ -47,6 +47,11 @@ export class SwaggerPage {
     return texts.sort();
   }
 
+  /** Of those that the page offers; the first is chosen until another one is. */
+  async chooseServer(url: string): Promise<void> {
+    await this.page.locator('.servers select').selectOption(url);
+  }
+
   /** Unfolds it, "Try it out", fills in what is asked for, "Execute". */
   async execute(id: string, fill: (operation: Locator) => Promise<unknown> = () => Promise.resolve()): Promise<Shown> {
     // A page with many answers unfolded is slow to draw.

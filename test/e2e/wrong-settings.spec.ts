@@ -115,6 +115,11 @@ const wrongs: readonly Wrong[] = [
     says: 'limits.minSide (option --set): limits.minSide (2048) must not be above limits.maxSide (1024)',
   },
   {
+    what: 'limits that no picture can meet',
+    args: ['--set', 'limits.minSide=33', '--set', 'limits.maxSide=47'],
+    says: 'limits.minSide (option --set): no multiple of 16, which sides are, lies between limits.minSide (33) and limits.maxSide (47)',
+  },
+  {
     what: 'a budget below one file',
     args: ['--set', 'limits.uploadBytesInFlight=1000'],
     says: 'limits.uploadBytesInFlight (option --set): limits.uploadBytesInFlight (1000) must hold a file of limits.maxUploadBytes (20971520)',
@@ -153,6 +158,17 @@ const wrongs: readonly Wrong[] = [
     what: 'a proxy that is everybody',
     args: ['--set', 'server.trustProxy=["0.0.0.0/0"]'],
     says: /^ {2}server\.trustProxy \(option --set\): must be an integer from 0 to 16 or a list of .*; got \["0\.0\.0\.0\/0"\]$/m,
+  },
+  {
+    what: 'a folder of models that is not there',
+    args: ['--set', 'model.root=none'],
+    says: 'model.root (option --set): must be the path of a folder; none cannot be read: ENOENT',
+  },
+  {
+    what: 'a folder of models that is not there, for --check',
+    args: ['--check'],
+    env: { QWEN_MODEL_ROOT: '/none' },
+    says: 'model.root (variable QWEN_MODEL_ROOT): must be the path of a folder; /none cannot be read: ENOENT',
   },
   { what: 'a file that is no YAML', yaml: 'server:\n  port: [1\n', says: /^ {2}YAML \(my\.yaml:\d+\): \S/m },
   { what: 'a file that is not there', args: ['--config', 'none.yaml'], says: '--config (none.yaml): cannot be read: ENOENT' },

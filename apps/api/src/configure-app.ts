@@ -41,7 +41,7 @@ export function configureApp(
   answerHttpFaults(http);
   admitExpectations(http);
   cutOffSlowReaders(http);
-  if (docs.enabled) serveDocs(app, software, auth.keys !== null);
+  if (docs.enabled) serveDocs(app, software, { withKeys: auth.keys !== null, publicUrl: server.publicUrl });
 }
 
 /** The only page is Swagger UI: it has styles in its HTML, icons as data: and shows pictures that it fetched as blob:. */

@@ -7,6 +7,13 @@ interface Rule {
   message: (first: unknown, second: unknown) => string;
 }
 
+/** Sides are multiples of what a latent patch covers: 16 pixels with the VAE of every released model. */
+const sideMultiple = 16;
+
+function leastSide(minSide: unknown): number {
+  return Math.ceil(Number(minSide) / sideMultiple) * sideMultiple;
+}
+
 const rules: readonly Rule[] = [
   {
     keys: ['limits.minSide', 'limits.maxSide'],
@@ -14,10 +21,16 @@ const rules: readonly Rule[] = [
     message: (minSide, maxSide) => `limits.minSide (${String(minSide)}) must not be above limits.maxSide (${String(maxSide)})`,
   },
   {
+    keys: ['limits.minSide', 'limits.maxSide'],
+    holds: (minSide, maxSide) => Number(minSide) > Number(maxSide) || leastSide(minSide) <= Number(maxSide),
+    message: (minSide, maxSide) =>
+      `no multiple of ${sideMultiple}, which sides are, lies between limits.minSide (${String(minSide)}) and limits.maxSide (${String(maxSide)})`,
+  },
+  {
     keys: ['limits.minSide', 'limits.maxPixels'],
-    holds: (minSide, maxPixels) => Number(minSide) ** 2 <= Number(maxPixels),
+    holds: (minSide, maxPixels) => leastSide(minSide) ** 2 <= Number(maxPixels),
     message: (minSide, maxPixels) =>
-      `limits.maxPixels (${String(maxPixels)}) must hold a square of limits.minSide (${String(minSide)})`,
+      `limits.maxPixels (${String(maxPixels)}) must hold a square of limits.minSide (${String(minSide)}), rounded up to a multiple of ${sideMultiple}`,
   },
   {
     keys: ['limits.maxUploadBytes', 'limits.uploadBytesInFlight'],

@@ -406,7 +406,27 @@ describe('loadConfig', () => {
     [
       'too few pixels for a side',
       { argv: ['--set', 'limits.maxPixels=1000'] },
-      'limits.maxPixels (option --set): limits.maxPixels (1000) must hold a square of limits.minSide (32)',
+      'limits.maxPixels (option --set): limits.maxPixels (1000) must hold a square of limits.minSide (32), rounded up to a multiple of 16',
+    ],
+    [
+      'too few pixels for the first side that a picture can have',
+      { argv: ['--set', 'limits.minSide=33', '--set', 'limits.maxPixels=2303'] },
+      'limits.minSide (option --set): limits.maxPixels (2303) must hold a square of limits.minSide (33), rounded up to a multiple of 16',
+    ],
+    [
+      'sides with no multiple between them',
+      { argv: ['--set', 'limits.maxSide=47'], env: { QWEN_LIMITS_MIN_SIDE: '33' } },
+      'limits.minSide (variable QWEN_LIMITS_MIN_SIDE): no multiple of 16, which sides are, lies between limits.minSide (33) and limits.maxSide (47)',
+    ],
+    [
+      'a prompt that the tokenizer would take a minute for',
+      { argv: ['--set', 'limits.maxPromptChars=131073'] },
+      'limits.maxPromptChars (option --set): must be an integer from 1 to 131072; got 131073',
+    ],
+    [
+      'a folder of models that is a file',
+      { argv: ['--set', 'model.root=my.yaml'], yaml: '' },
+      'model.root (option --set): must be the path of a folder; my.yaml is none',
     ],
     [
       'uploads that hold no file',

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { readKeyFile } from './api-keys.js';
 import type { AppConfig } from './app-config.js';
@@ -47,7 +47,7 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   const sources = [defaults, ...files, readEnvironmentSource(input.env), commandLine.source];
   const entries = new Map(sources.flatMap((source) => [...source.entries]));
   const faults = sources.flatMap((source) => source.faults);
-  faults.push(...readKeys(entries, input.cwd), ...crossCheck(entries, defaults.entries));
+  faults.push(...readKeys(entries, input.cwd), ...checkModelRoot(entries, input.cwd), ...crossCheck(entries, defaults.entries));
   if (faults.length > 0) throw new ConfigError(faults);
 
   const resolved = resolveDefaults(entries, defaults.entries, input);
@@ -74,6 +74,20 @@ function readKeys(entries: Map<string, Entry>, cwd: string): ConfigFault[] {
   if (!checked.ok) return [{ key: 'auth.keys', origin: entry.origin, message: `${entry.value} ${checked.message}` }];
   entries.set('auth.keys', { ...entry, value: checked.value });
   return [];
+}
+
+/** What an operator could load nothing from is told now, not to the first who tries. */
+function checkModelRoot(entries: Entries, cwd: string): ConfigFault[] {
+  const { value, origin = '' } = entries.get('model.root') ?? {};
+  if (typeof value !== 'string') return [];
+  try {
+    readdirSync(resolve(cwd, value));
+    return [];
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const message = `must be the path of a folder; ${value} ${code === 'ENOTDIR' ? 'is none' : `cannot be read: ${String(code)}`}`;
+    return [{ key: 'model.root', origin, message }];
+  }
 }
 
 /** Fills in what depends on the machine, the folders or another setting. */

@@ -157,7 +157,12 @@ export const settings: readonly Setting[] = [
   { key: 'limits.maxPixels', kind: count(1, 16384 ** 2), description: 'width x height of a picture that is drawn' },
   { key: 'limits.maxSteps', kind: count(1, 10_000), description: 'denoising steps of a request' },
   { key: 'limits.maxImages', kind: count(1, 64), description: 'pictures of one request' },
-  { key: 'limits.maxPromptChars', kind: count(1, mebibyte), description: 'characters of a prompt' },
+  {
+    key: 'limits.maxPromptChars',
+    // The tokenizer composes (NFC) a run of combining marks in a time that grows with its square: a minute for a million.
+    kind: count(1, 131_072),
+    description: 'characters of a prompt',
+  },
   { key: 'limits.maxUploadBytes', kind: count(1, 1024 * mebibyte), description: 'bytes of one uploaded file' },
   { key: 'limits.maxInputPixels', kind: count(1, 16384 ** 2), description: 'width x height of an uploaded picture' },
   { key: 'limits.maxInputImages', kind: count(1, 16), description: 'uploaded pictures of one request' },

@@ -36,7 +36,7 @@ export interface Progress {
   stage: Stage;
   /** Index of the image in the request. */
   image: number;
-  /** Steps done, 1 to total. */
+  /** Steps done: 0 in `encode`, then 1 to total. */
   step: number;
   /** Steps that are really run (image-to-image runs fewer than asked for). */
   total: number;

@@ -134,6 +134,13 @@ describe(ImageDecoder.name, () => {
     });
   });
 
+  it('ends no reason in a colon', async () => {
+    await expect(decode(fixture('quadrants.png').subarray(0, 20))).rejects.toMatchObject({
+      code: 'INVALID_IMAGE',
+      message: 'cannot be decoded: Input buffer has corrupt header',
+    });
+  });
+
   it.each([
     ['SVG', () => Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>')],
     ['GIF', () => Buffer.from('R0lGODlhAQABAAAAACwAAAAAAQABAAA=', 'base64')],

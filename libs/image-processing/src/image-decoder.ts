@@ -92,7 +92,8 @@ async function orInvalid<T>(field: string, decoding: Promise<T>): Promise<T> {
   try {
     return await decoding;
   } catch (error) {
-    const reason = error instanceof Error ? error.message.split('\n', 1)[0] : String(error);
+    // Where libvips says nothing more, sharp's own words end in a colon.
+    const reason = (error instanceof Error ? error.message : String(error)).split('\n', 1)[0]?.replace(/[:\s]+$/, '');
     throw new ImageError('INVALID_IMAGE', field, `cannot be decoded: ${reason}`, { cause: error });
   }
 }

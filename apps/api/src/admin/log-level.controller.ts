@@ -1,9 +1,9 @@
 import type { LogLevel } from '@app/config';
 import { LogLevelSwitch } from '@app/observability';
-import { Body, Controller, Get, Logger, Put, UseInterceptors } from '@nestjs/common';
+import { Controller, Get, Logger, Put, UseInterceptors } from '@nestjs/common';
 import { ApiBody, ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import { ApiErrors } from '../errors/error.response.js';
-import { JsonBodyInterceptor } from '../images/json-body.interceptor.js';
+import { JsonBodyInterceptor, SentJson, type JsonBody } from '../images/json-body.interceptor.js';
 import { readAdminBody } from './admin-body.js';
 
 /** The strictest first. */
@@ -43,7 +43,7 @@ export class LogLevelController {
   @ApiBody({ type: LogLevelBody, examples: { debug: { summary: 'everything', value: { level: 'debug' } } } })
   @ApiOkResponse({ type: LogLevelBody, description: 'the level as it is now' })
   @ApiErrors('INVALID_ARGUMENT', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE')
-  change(@Body() body: unknown): LogLevelBody {
+  change(@SentJson() body: JsonBody): LogLevelBody {
     const fault = (value: unknown) => (levels.some((level) => level === value) ? null : `must be ${levels.join(' | ')}`);
     const { level } = readAdminBody(body, { level: { fault, required: true } });
     this.switchTo(level as LogLevel);

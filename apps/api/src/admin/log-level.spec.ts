@@ -50,6 +50,22 @@ describe('/admin/log-level', () => {
     expect((await server().get('/admin/log-level')).body).toEqual({ level: 'info' });
   });
 
+  it('refuses a key that comes twice, as the generation routes do', async () => {
+    api = await startJobsApi();
+    const answer = await server().put('/admin/log-level').type('json').send('{"level":"debug","l\\u0065vel":"warn"}');
+    expect(faultsOf(answer)).toEqual({ level: 'was sent more than once' });
+    expect((await server().get('/admin/log-level')).body).toEqual({ level: 'info' });
+  });
+
+  it('shows a name that would not be seen', async () => {
+    api = await startJobsApi();
+    const answer = await server().put('/admin/log-level').send({ level: 'debug', '': 1, '\n': 2 });
+    expect(faultsOf(answer)).toEqual({
+      '""': 'is not a field of this route: level',
+      '"\\n"': 'is not a field of this route: level',
+    });
+  });
+
   it('refuses what is nested so deeply that it cannot be shown', async () => {
     api = await startJobsApi();
     const deep = `{"level":${'['.repeat(20_000)}${']'.repeat(20_000)}}`;

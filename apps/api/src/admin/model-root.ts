@@ -27,24 +27,28 @@ export class ModelRoot {
    */
   async find(name: string | null): Promise<ModelChoice> {
     if (name === null) return this.engine.status().choice;
-    const choices = await this.choices();
+    const { folders, hint } = await this.inRoot();
+    const choices = folders.some((choice) => choice.name === this.first.name) ? folders : [this.first, ...folders];
     const found = choices.find((choice) => choice.name === name);
     if (found) return found;
     const known = choices.slice(0, maxListed).map((choice) => choice.name);
-    const hint = this.config.root === null ? '; model.root is not set' : '';
     throw invalidFields([{ field: 'model', message: `must be one of ${known.join(', ')}${got(name)}${hint}` }]);
   }
 
-  private async choices(): Promise<ModelChoice[]> {
+  /** `hint` is why there are none. */
+  private async inRoot(): Promise<{ folders: ModelChoice[]; hint: string }> {
     const { root } = this.config;
-    if (root === null) return [this.first];
+    if (root === null) return { folders: [], hint: '; model.root is not set' };
+    const names = await readdir(root).catch((error: unknown) => (error as NodeJS.ErrnoException).code ?? 'unknown');
+    // A disk that is mounted no more, or a folder that somebody has moved since the start.
+    if (typeof names === 'string') return { folders: [], hint: `; model.root cannot be read: ${names}` };
     const folders: ModelChoice[] = [];
-    for (const name of (await readdir(root)).sort()) {
+    for (const name of names.sort()) {
       const folder = join(root, name);
       // A snapshot folder may be a link.
       if (await isFolder(folder)) folders.push({ name, folder });
     }
-    return folders.some(({ name }) => name === this.first.name) ? folders : [this.first, ...folders];
+    return { folders, hint: '' };
   }
 }
 

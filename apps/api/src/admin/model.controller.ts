@@ -1,10 +1,10 @@
 import { EngineClient, EngineError } from '@app/engine';
 import { ModelHealth, ServiceHealth } from '@app/health';
 import { InferenceService, ServiceError } from '@app/inference';
-import { Body, Controller, HttpCode, Logger, Post, UseInterceptors } from '@nestjs/common';
+import { Controller, HttpCode, Logger, Post, UseInterceptors } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiBody, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import { ApiErrors } from '../errors/error.response.js';
-import { JsonBodyInterceptor } from '../images/json-body.interceptor.js';
+import { JsonBodyInterceptor, SentJson, type JsonBody } from '../images/json-body.interceptor.js';
 import { readAdminBody } from './admin-body.js';
 import { ModelRoot } from './model-root.js';
 
@@ -52,7 +52,7 @@ export class ModelController {
     examples: { again: { summary: 'the model that is loaded, or was last', value: {} }, named: { value: { model: 'demo' } } },
   })
   @ApiAcceptedResponse({ type: ModelHealth, description: 'it has begun' })
-  async load(@Body() body: unknown): Promise<ModelHealth> {
+  async load(@SentJson() body: JsonBody): Promise<ModelHealth> {
     const { model = null } = readAdminBody(sentBody(body), { model: { fault: nameFault, required: false } });
     const choice = await this.root.find(model as string | null);
     return this.change('load', choice.name, () => this.engine.load(choice));
@@ -66,7 +66,7 @@ export class ModelController {
     operationId: 'unloadModel',
   })
   @ApiAcceptedResponse({ type: ModelHealth, description: 'it has begun' })
-  unload(@Body() body: unknown): ModelHealth {
+  unload(@SentJson() body: JsonBody): ModelHealth {
     readAdminBody(sentBody(body), {});
     return this.change('unload', '', () => this.engine.unload());
   }
@@ -92,6 +92,6 @@ function nameFault(value: unknown): string | null {
 }
 
 /** None at all is fine: there is nothing that has to be said. */
-function sentBody(body: unknown): unknown {
-  return body === undefined ? {} : body;
+function sentBody({ values = {}, source }: JsonBody): JsonBody {
+  return { values, source };
 }

@@ -62,6 +62,13 @@ describe('/admin/model', () => {
     expect(api.engine.status()).toMatchObject({ state: 'ready', choice: { name: 'demo' } });
   });
 
+  it('refuses a name that comes twice', async () => {
+    api = await startTestApi(`model.root=${root}`);
+    const answer = await server().post('/admin/model/load').type('json').send('{"model":"one","model":"two"}');
+    expect(faultsOf(answer)).toEqual({ model: 'was sent more than once' });
+    expect(api.engine.status()).toMatchObject({ state: 'ready', choice: { name: 'demo' } });
+  });
+
   it.each<[unknown, Record<string, string>]>([
     [{ model: 'one' }, { model: 'is not a field of this route, which has none' }],
     [[], { body: 'must be an empty JSON object' }],
@@ -92,6 +99,15 @@ describe('/admin/model', () => {
     api = await startTestApi();
     await load({ model: 'demo' }).expect(202);
     expect(faultsOf(await load({ model: 'one' }))).toEqual({ model: 'must be one of demo, got "one"; model.root is not set' });
+  });
+
+  it('tells when model.root is there no more, without its path, and still has the first model', async () => {
+    const gone = mkdtempSync(join(tmpdir(), 'qwen-gone-'));
+    api = await startTestApi(`model.root=${gone}`);
+    rmSync(gone, { recursive: true });
+    const message = 'must be one of demo, got "one"; model.root cannot be read: ENOENT';
+    expect(faultsOf(await load({ model: 'one' }))).toEqual({ model: message });
+    await load({ model: 'demo' }).expect(202);
   });
 
   it('answers 503 while another change is going on', async () => {

@@ -83,6 +83,7 @@ const cancelled: JobResponse = {
   finished: created + 3,
   expires: created + 3603,
   eta_ms: null,
+  progress: null,
   error: {
     code: 'CANCELLED',
     type: 'server_error',

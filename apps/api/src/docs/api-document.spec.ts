@@ -124,7 +124,7 @@ describe('the OpenAPI document', () => {
     expect(shown('textToImage')).not.toHaveProperty('parameters.strength');
     expect(shown('imageToImage')).toHaveProperty('parameters.strength', 0.6);
     expect(shown('getJob')).toHaveProperty('status', 'completed');
-    expect(shown('cancelJob')).toHaveProperty('status', 'cancelled');
+    expect(shown('cancelJob')).toMatchObject({ status: 'cancelled', progress: null });
   });
 
   it('lets no body have fields that its route refuses', () => {
@@ -156,5 +156,12 @@ describe('the OpenAPI document', () => {
     expect(new Set(operations.map(({ operation }) => operation.operationId)).size).toBe(operations.length);
     expect(document.info).toMatchObject({ license: { name: 'Apache License 2.0', identifier: 'Apache-2.0' } });
     expect(document.servers).toEqual([{ url: '/', description: 'this server' }]);
+  });
+
+  it('begins its servers with server.publicUrl, path and all', async () => {
+    const proxied = await startTestApi('server.publicUrl=https://img.example.com/v2/');
+    const { body } = await request(proxied.app.getHttpServer()).get('/openapi.json').expect(200);
+    expect((body as OpenAPIObject).servers?.map(({ url }) => url)).toEqual(['https://img.example.com/v2', '/']);
+    await proxied.app.close();
   });
 });

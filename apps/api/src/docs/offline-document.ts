@@ -22,7 +22,7 @@ export async function offlineDocument(projectRoot: string): Promise<OpenAPIObjec
   const module = ApiModule.forRoot({ config, software, hostPath: '', logger });
   // preview: the classes are read, and none of them is made.
   const app = await NestFactory.create<NestExpressApplication>(module, { preview: true, logger: false, abortOnError: false });
-  const document = apiDocument(app, software, true);
+  const document = apiDocument(app, software, { withKeys: true, publicUrl: null });
   await app.close();
   const { path } = config.model;
   const defaults = resolveDefaults(await readGenerationDefaults(path, ofDemo.class), ofDemo);

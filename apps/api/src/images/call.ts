@@ -4,7 +4,7 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { Request } from 'express';
 import { clientNameOf } from '../access/client-name.js';
 import { keyNameOf } from '../access/key-name.js';
-import { shortened } from '../fields/shortened.js';
+import { nameToShow } from '../fields/names.js';
 import { readAccept, type AnswerWish } from './accept.js';
 import { readIdempotencyKey } from './idempotency-key.js';
 import { prefersAsync } from './prefer.js';
@@ -39,7 +39,7 @@ export function readCall(request: Request): Call {
 function queryFaults({ originalUrl }: Request): FieldFault[] {
   const at = originalUrl.indexOf('?');
   const [name] = at < 0 ? [] : [...new URLSearchParams(originalUrl.slice(at)).keys()];
-  return name === undefined ? [] : [{ field: shortened(name), message: 'came in the URL: fields belong in the body' }];
+  return name === undefined ? [] : [{ field: nameToShow(name), message: 'came in the URL: fields belong in the body' }];
 }
 
 /** GenerationFieldsPipe has refused a call with faults before a controller sees it. */

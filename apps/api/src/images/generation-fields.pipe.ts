@@ -8,13 +8,13 @@ import type { FieldKind } from '../fields/field-rules.js';
 import { formValue } from '../fields/form-values.js';
 import { invalidFields } from '../fields/invalid-fields.js';
 import { losesDigits } from '../fields/json-source.js';
+import { nameToShow, repeatedFault } from '../fields/names.js';
 import { unknownFieldFault } from '../fields/unknown-fields.js';
 import { impliedFormat } from './call.js';
 import { SentFields } from './sent-fields.js';
 
 /** An answer that lists what is wrong must not be larger than what was sent: a form may have no more fields either. */
 const maxFields = 64;
-const maxNameLength = 100;
 
 /** Nest's ValidationPipe in strictness (only known fields, nothing converted by guess), with all faults of a request in one answer. */
 @Injectable()
@@ -46,8 +46,8 @@ export class GenerationFieldsPipe implements PipeTransform {
     for (const [name, given] of Object.entries(values)) {
       const rule = fields.get(name)?.rule;
       const unreadable = textFault(given, sent);
-      if (!rule) tell(shortened(name), unknownFieldFault(name));
-      else if (isRepeated(name, given, sent)) tell(name, 'was sent more than once');
+      if (!rule) tell(nameToShow(name), unknownFieldFault(name));
+      else if (isRepeated(name, given, sent)) tell(name, repeatedFault);
       else if (unreadable !== null) tell(name, unreadable);
       else Object.assign(dto, { [name]: valueOf(name, given, rule.kind, sent) });
     }
@@ -88,8 +88,4 @@ function valueOf(name: string, given: unknown, kind: FieldKind, { encoding, sour
   if (encoding === 'form') return formValue(given, kind);
   // No integer at all, so that no rounded value is taken or shown.
   return kind === 'integer' && losesDigits(source?.numbers.get(name) ?? '') ? NaN : given;
-}
-
-function shortened(name: string): string {
-  return name.length > maxNameLength ? `${name.slice(0, maxNameLength)}…` : name;
 }

@@ -65,7 +65,11 @@ export class ImageResponse {
   @ApiProperty({ type: [DrawnImage] })
   images: DrawnImage[];
 
-  @ApiProperty({ type: 'object', additionalProperties: true, description: 'every field that the pictures depend on, as it was used, defaults resolved' })
+  @ApiProperty({
+    type: 'object',
+    additionalProperties: true,
+    description: 'every field that the pictures depend on, as it was used, defaults resolved',
+  })
   parameters: Record<string, unknown>;
 
   @ApiProperty({ type: [AnswerWarning], description: 'what was cut or changed, and why' })

@@ -1,9 +1,10 @@
 import { ServiceError } from '@app/inference';
-import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
+import { createParamDecorator, Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import { json, type Request, type Response } from 'express';
 import { isUtf8 } from 'node:buffer';
 import type { Observable } from 'rxjs';
 import { tooLargeJson } from '../errors/known-error.js';
+import { readJsonSource, type JsonSource } from '../fields/json-source.js';
 import { UploadBudget } from '../uploads/upload-budget.js';
 
 const maxJsonBytes = 1024 * 1024;
@@ -54,18 +55,36 @@ function hasBody({ headers }: Request): boolean {
 
 function takeIn(request: Request, response: Response): Promise<void> {
   return new Promise((resolve, reject) => {
-    parse(request, response, (error?: Error) => (error ? reject(error) : resolve()));
+    parse(request, response, (error?: Error) => (error ? reject(explained(error, request)) : resolve()));
   });
+}
+
+/** What zlib finds wrong has no `type`, and does not say what it was asked to unpack. */
+function explained(error: Error, { headers }: Request): Error {
+  const { 'content-encoding': coding = 'identity' } = headers;
+  if (coding === 'identity' || 'type' in error) return error;
+  return new ServiceError('INVALID_ARGUMENT', `the body is not the ${coding} that its Content-Encoding says: ${error.message}`);
 }
 
 const sources = new WeakMap<object, string>();
 
-/** Text of a body as it was sent, once: it is not kept as long as the request. Empty when none came. */
-export function takeSource(request: Request): string {
-  const source = sources.get(request) ?? '';
-  sources.delete(request);
-  return source;
+export interface JsonBody {
+  /** Undefined when none came. */
+  values: unknown;
+  source: JsonSource;
 }
+
+/** Body of a request, once: its text is not kept as long as the request. */
+export function takeJsonBody(request: Request): JsonBody {
+  const source = readJsonSource(sources.get(request) ?? '');
+  sources.delete(request);
+  return { values: request.body, source };
+}
+
+/** In the place of Nest's Body, which does not tell of keys that came twice. */
+export const SentJson = createParamDecorator((_data: unknown, context: ExecutionContext): JsonBody =>
+  takeJsonBody(context.switchToHttp().getRequest<Request>()),
+);
 
 /**
  * Bytes that are no text would silently become other characters; JSON is UTF-8 (RFC 8259, 8.1). The parser itself takes UTF-16

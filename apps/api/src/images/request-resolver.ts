@@ -6,7 +6,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { randomInt } from 'node:crypto';
 import { invalidFields } from '../fields/invalid-fields.js';
 import type { ImageToImageDto } from './image-to-image.dto.js';
-import { sizeLikeInput, type Size } from './picture-size.js';
+import { isWithin, sizeLikeInput, type Size } from './picture-size.js';
 import type { TextToImageDto } from './text-to-image.dto.js';
 
 const defaults = { strength: 0.6, maxSequenceLength: 512 };
@@ -59,13 +59,13 @@ export class RequestResolver {
   }
 
   /** Given values have been checked: what is found here is the model's own, which an operator's limits may rule out. */
-  private holdToLimits({ width, height }: Size, steps: number): void {
-    const { minSide, maxSide, maxPixels, maxSteps } = this.limits;
-    const sizeHolds = Math.min(width, height) >= minSide && Math.max(width, height) <= maxSide && width * height <= maxPixels;
+  private holdToLimits(size: Size, steps: number): void {
+    const { maxSteps } = this.limits;
+    const own = `${size.width}x${size.height}`;
     const faults = [
-      ...(sizeHolds
+      ...(isWithin(size, this.limits)
         ? []
-        : [{ field: 'width', message: `and height are required: the model's own ${width}x${height} is not within the limits` }]),
+        : [{ field: 'width', message: `and height are required: the model's own ${own} is not within the limits` }]),
       ...(steps <= maxSteps
         ? []
         : [{ field: 'num_inference_steps', message: `is required: the model's own ${steps} is above the limit of ${maxSteps}` }]),

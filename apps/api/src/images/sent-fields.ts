@@ -1,9 +1,9 @@
 import type { FieldFault } from '@app/inference';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { Request } from 'express';
-import { readJsonSource, type JsonSource } from '../fields/json-source.js';
+import type { JsonSource } from '../fields/json-source.js';
 import { readCall, type Call } from './call.js';
-import { takeSource } from './json-body.interceptor.js';
+import { takeJsonBody } from './json-body.interceptor.js';
 
 /** A body before anything is known of it; GenerationFieldsPipe makes the DTO of it. */
 export class SentFields {
@@ -21,7 +21,8 @@ export class SentFields {
 
 export const JsonFields = createParamDecorator((_data: unknown, context: ExecutionContext) => {
   const request = context.switchToHttp().getRequest<Request>();
-  return new SentFields(request.body, 'json', readCall(request), [], readJsonSource(takeSource(request)));
+  const { values, source } = takeJsonBody(request);
+  return new SentFields(values, 'json', readCall(request), [], source);
 });
 
 export const FormFields = createParamDecorator((_data: unknown, context: ExecutionContext) => {

@@ -1,6 +1,6 @@
 import { refusedTokenFault } from '@app/engine';
 import { imageFormats, type ImageFormat } from '@app/image-processing';
-import { also, boolean, choice, got, integer, number, text, type ExtraRule } from '../fields/field-rules.js';
+import { also, boolean, choice, got, integer, number, text, type ExtraRule, type FieldRule } from '../fields/field-rules.js';
 import { Field } from '../fields/field.decorator.js';
 
 const multipleOfModels: ExtraRule<number> = {
@@ -20,12 +20,18 @@ const withoutRefusedTokens: ExtraRule<string> = {
   check: (prompt, { model }) => model && refusedTokenFault(prompt, model.refusedTokens),
 };
 
-const enoughForScheduler: ExtraRule<number> = {
-  check: (steps, { model }) =>
-    model && steps < model.minSteps
-      ? `must be at least ${model.minSteps}: the model's scheduler (shift_terminal) cannot do ${steps}`
-      : null,
-  schema: ({ model }) => (model ? { minimum: model.minSteps } : {}),
+const fromModelsMinimum = integer(
+  ({ model }) => model?.minSteps ?? 1,
+  ({ limits }) => limits.maxSteps,
+);
+
+/** One step is a sensible wish, so it is told why the model has none. */
+const steps: FieldRule = {
+  ...fromModelsMinimum,
+  check: (value, context, fields) =>
+    value === 1 && context.model && context.model.minSteps > 1
+      ? `must be at least ${context.model.minSteps}: the model's scheduler (shift_terminal) cannot do 1`
+      : fromModelsMinimum.check(value, context, fields),
 };
 
 const oneWhenBytes: ExtraRule<number> = {
@@ -88,15 +94,7 @@ export class TextToImageDto {
   @Field({ rule: side(), pairedWith: 'width' }, { type: 'integer', description: 'with width or not at all' })
   height?: number;
 
-  @Field(
-    {
-      rule: also(
-        integer(1, ({ limits }) => limits.maxSteps),
-        enoughForScheduler,
-      ),
-    },
-    { type: 'integer', description: "default: the model's" },
-  )
+  @Field({ rule: steps }, { type: 'integer', description: "default: the model's" })
   num_inference_steps?: number;
 
   @Field(

@@ -136,7 +136,7 @@ describe('POST /text-to-image', () => {
       prompt: 'is required',
       width: 'must be a multiple of 16, got 1000',
       height: 'must be an integer from 32 to 4096, got 24',
-      num_inference_steps: 'must be an integer from 1 to 200, got "20"',
+      num_inference_steps: 'must be an integer from 2 to 200, got "20"',
       seed: 'must be an integer from 0 to 9007199254740991, got -1',
     });
     expect(response.body).toMatchObject({
@@ -154,8 +154,8 @@ describe('POST /text-to-image', () => {
     [{ width: 4096, height: 4096 }, 'width', 'times height must be at most 4194304 pixels, got 4096x4096 = 16777216'],
     [{ height: undefined }, 'height', 'must be given together with width'],
     [{ width: undefined }, 'width', 'must be given together with height'],
-    [{ num_inference_steps: 0 }, 'num_inference_steps', 'must be an integer from 1 to 200, got 0'],
-    [{ num_inference_steps: 2.5 }, 'num_inference_steps', 'must be an integer from 1 to 200, got 2.5'],
+    [{ num_inference_steps: 0 }, 'num_inference_steps', 'must be an integer from 2 to 200, got 0'],
+    [{ num_inference_steps: 2.5 }, 'num_inference_steps', 'must be an integer from 2 to 200, got 2.5'],
     [{ num_inference_steps: 1 }, 'num_inference_steps', "must be at least 2: the model's scheduler (shift_terminal) cannot do 1"],
     [{ true_cfg_scale: 0.5 }, 'true_cfg_scale', 'must be a number from 1 to 20, got 0.5'],
     [{ true_cfg_scale: 'high' }, 'true_cfg_scale', 'must be a number from 1 to 20, got "high"'],
@@ -178,6 +178,8 @@ describe('POST /text-to-image', () => {
     [{ layers: 2 }, 'layers', 'is not built yet'],
     [{ n: 2 }, 'n', 'is not a field of this route; did you mean num_images?'],
     [{ constructor: 1 }, 'constructor', 'is not a field of this route'],
+    [{ '': 1 }, '""', 'is not a field of this route'],
+    [{ ' ': 1 }, '" "', 'is not a field of this route'],
   ])('refuses %j', async (changes, field, message) => {
     expect(await faults(changes)).toEqual({ [field]: message });
   });
@@ -281,6 +283,12 @@ describe('POST /text-to-image', () => {
     expect(response.body).toMatchObject({ parameters: { prompt: expect.any(String) } });
     const raw = await rawPost(api, body);
     expect(raw).toMatchObject({ status: 400, body: expect.stringContaining('not valid UTF-8') });
+  });
+
+  it.each(['gzip', 'deflate', 'br'])('names Content-Encoding to a body that is no %s', async (coding) => {
+    const message = expect.stringContaining(`the body is not the ${coding} that its Content-Encoding says: `) as string;
+    const { body } = await post(small, { 'content-encoding': coding }).expect(400);
+    expect(body).toMatchObject({ error: { code: 'INVALID_ARGUMENT', message } });
   });
 
   it.each(['utf-16', 'UTF-16LE', '"utf-16"', 'utf-7', 'utf8', 'latin1', 'nonsense'])(
@@ -391,7 +399,30 @@ describe('POST /text-to-image with limits below what the model would choose', ()
     });
     await post(small).expect(200);
   });
+
+  it('tells of no defaults there', async () => {
+    const server = request(api.app.getHttpServer());
+    const { body: info } = await server.get('/info').expect(200);
+    expect(info).toMatchObject({ defaults: { width: null, height: null, num_inference_steps: null, true_cfg_scale: 4 } });
+    const { body: document } = await server.get('/openapi.json').expect(200);
+    const { TextToImageDto: drawn, ImageToImageDto: changed } = (document as { components: { schemas: Record<string, Schema> } })
+      .components.schemas;
+    expect(drawn?.required).toEqual(['prompt', 'width', 'height', 'num_inference_steps']);
+    // A picture has a size of its own.
+    expect(changed?.required).toEqual(['prompt', 'image', 'num_inference_steps']);
+    for (const { properties } of [drawn!, changed!]) {
+      for (const name of ['width', 'height', 'num_inference_steps']) {
+        expect(properties[name]).not.toHaveProperty('default');
+        expect(properties[name]).not.toHaveProperty('example');
+      }
+    }
+  });
 });
+
+interface Schema {
+  required: string[];
+  properties: Record<string, object>;
+}
 
 /** A body as it is: supertest would encode it. */
 function rawPost({ app }: TestApi, body: Buffer): Promise<{ status: number; body: string }> {

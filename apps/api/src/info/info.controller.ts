@@ -5,6 +5,7 @@ import { Controller, Get, Inject } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiErrors } from '../errors/error.response.js';
 import { generationRoutes } from '../images/generation-routes.js';
+import { usableDefaults } from '../images/usable-defaults.js';
 import { InfoResponse } from './info.response.js';
 
 @ApiTags('info')
@@ -29,6 +30,7 @@ export class InfoController {
     const { model } = status;
     if (!model) throw engineUnavailable(status);
     const { device, defaults, dtype, parameters, sha256, sizeMultiple, minSteps } = model;
+    const usable = usableDefaults(defaults, this.limits);
     return {
       ...this.software,
       model: { id: status.choice.name, class: model.class, dtype, parameters, sha256 },
@@ -36,9 +38,9 @@ export class InfoController {
       runtime: { node: process.versions.node, libtorch: model.libtorch, cuda: model.cuda },
       routes: [...generationRoutes],
       defaults: {
-        width: defaults.width,
-        height: defaults.height,
-        num_inference_steps: defaults.numInferenceSteps,
+        width: usable.width,
+        height: usable.height,
+        num_inference_steps: usable.numInferenceSteps,
         true_cfg_scale: defaults.trueCfgScale,
         negative_prompt: defaults.negativePrompt,
       },

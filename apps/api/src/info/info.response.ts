@@ -39,15 +39,17 @@ export class RuntimeDescription {
   cuda: string | null;
 }
 
+const nullWhenOutside = 'null: it must be given, for what the model would choose is not within the limits';
+
 export class GenerationDefaults {
-  @ApiProperty({ type: 'integer', example: 256 })
-  width: number;
+  @ApiProperty({ type: 'integer', nullable: true, example: 256, description: nullWhenOutside })
+  width: number | null;
 
-  @ApiProperty({ type: 'integer', example: 256 })
-  height: number;
+  @ApiProperty({ type: 'integer', nullable: true, example: 256, description: nullWhenOutside })
+  height: number | null;
 
-  @ApiProperty({ type: 'integer', example: 20 })
-  num_inference_steps: number;
+  @ApiProperty({ type: 'integer', nullable: true, example: 20, description: nullWhenOutside })
+  num_inference_steps: number | null;
 
   @ApiProperty({ type: 'number', example: 4 })
   true_cfg_scale: number;

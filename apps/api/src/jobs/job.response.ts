@@ -22,7 +22,7 @@ export class JobProgress {
   @ApiProperty({ type: 'integer', description: 'index of the image' })
   image: number;
 
-  @ApiProperty({ type: 'integer', description: '1 to total' })
+  @ApiProperty({ type: 'integer', description: 'steps done: 0 while the prompt is encoded, then 1 to total' })
   step: number;
 
   @ApiProperty({ type: 'integer', description: 'steps that are really run' })

@@ -65,6 +65,8 @@ describe(RateLimitGuard.name, () => {
     ['server.trustProxy=["10.0.0.0/8"]', '1.1.1.1', '2.2.2.2', 429],
     ['server.trustProxy=1', '2001:db8:1:2::1', '2001:db8:1:2:ffff::9', 429],
     ['server.trustProxy=1', '2001:db8:1:2::1', '2001:db8:1:3::1', 200],
+    ['server.trustProxy=1', '1.1.1.1:50001', '1.1.1.1:50002', 429],
+    ['server.trustProxy=1', '[2001:db8:1:2::1]:50001', '[2001:db8:1:2::1]:50002', 429],
   ])('with %s answers %s, then %s with %i', async (setting, first, second, status) => {
     await start(setting);
     await post({ 'X-Forwarded-For': first }).expect(200);

@@ -23,8 +23,8 @@ export class RateLimitGuard extends ThrottlerGuard {
     response.setHeader('RateLimit-Limit', detail.limit);
     response.setHeader('RateLimit-Remaining', 0);
     response.setHeader('RateLimit-Reset', retryAfterS);
-    const window = `${detail.ttl / 1000} s`;
-    const message = `more than ${detail.limit} requests in ${window}; the next one is taken in ${retryAfterS} s`;
+    const most = detail.limit === 1 ? '1 request' : `${detail.limit} requests`;
+    const message = `more than ${most} in ${detail.ttl / 1000} s; the next one is taken in ${retryAfterS} s`;
     return Promise.reject(new ServiceError('RATE_LIMITED', message, { retryAfterS }));
   }
 }

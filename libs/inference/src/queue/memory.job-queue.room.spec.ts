@@ -26,7 +26,8 @@ describe(`${MemoryJobQueue.name} has room`, () => {
   it('for none but the one that runs when nothing may wait', async () => {
     bench.renew(0);
     const { run, ended } = await bench.addRunning();
-    expect(bench.refusalOf(newJob())).toMatchObject({ code: 'QUEUE_FULL' });
+    const message = 'the engine is busy, and no request may wait';
+    expect(bench.refusalOf(newJob())).toMatchObject({ code: 'QUEUE_FULL', message });
     run.finish();
     await ended;
     await bench.addRunning();
@@ -50,6 +51,17 @@ describe(`${MemoryJobQueue.name} has room`, () => {
     bench.queue.reserve(newJob({}, of('many')));
     expect(bench.refusalOf(newJob({}, of('many')))).toMatchObject({ code: 'QUEUE_FULL' });
     bench.addWaiting(of('one'));
+  });
+
+  it.each([
+    [0, 'the engine is busy, and no request of this client may wait'],
+    [1, '1 request of this client is waiting already, at most 1 may'],
+    [2, '2 requests of this client are waiting already, at most 2 may'],
+  ])('for %i of one client, and says so', async (most, message) => {
+    bench.renew(10, most);
+    await bench.addRunning(of('other'));
+    for (let i = 0; i < most; i++) bench.addWaiting(of('many'));
+    expect(bench.refusalOf(newJob({}, of('many')))).toMatchObject({ code: 'QUEUE_FULL', message });
   });
 
   it('for no more of a client whose job is to be run again', async () => {

@@ -31,11 +31,11 @@ export class QueueRoom {
     const own = ofClient + (this.keptOf.get(client) ?? 0);
     // While nothing runs, one of those that wait does so for a moment only.
     if (all + (isRunning ? 1 : 0) > maxPending) {
-      throw full(`${all} requests are waiting already, at most ${maxPending} may`, freeInMs);
+      throw full(crowdText(all, maxPending), freeInMs);
     }
     const isAlone = !isRunning && all === own;
     if (own + (isAlone ? 0 : 1) > maxPendingPerClient) {
-      throw full(`${own} requests of this client are waiting already, at most ${maxPendingPerClient} may`, freeInMs);
+      throw full(crowdText(own, maxPendingPerClient, ' of this client'), freeInMs);
     }
   }
 
@@ -57,6 +57,12 @@ export class QueueRoom {
     if (count === 0) this.keptOf.delete(client);
     else this.keptOf.set(client, count);
   }
+}
+
+function crowdText(count: number, most: number, whose = ''): string {
+  if (most === 0) return `the engine is busy, and no request${whose} may wait`;
+  const waiting = count === 1 ? `1 request${whose} is` : `${count} requests${whose} are`;
+  return `${waiting} waiting already, at most ${most} may`;
 }
 
 function full(message: string, freeInMs: number): ServiceError {
