@@ -82,7 +82,7 @@ describe('what is no whole request', () => {
     raw.end();
     await expectFault(400, 'INVALID_ARGUMENT', { message: 'the connection ended in the middle of the request' });
     const record = await server.logged(/^POST \/image-to-image/, logged);
-    expect(record).toMatchObject({ status: 400, aborted: true, requestId: id });
+    expect(record).toMatchObject({ status: 499, aborted: true, requestId: id });
   });
 
   it('a body that breaks off, in the log and the counts as it was told', async () => {
@@ -91,7 +91,7 @@ describe('what is no whole request', () => {
     expect(await server.logged(/^POST \/text-to-image/, logged)).toMatchObject({ status: 400, aborted: true });
     const text = await (await client.get('/metrics')).text();
     expect(text).toMatch(/^qwen_image_http_requests_total\{route="\/text-to-image",method="POST",status="400"\} [1-9]/m);
-    expect(text).not.toContain('reason="CANCELLED"');
+    expect(text).toMatch(/^qwen_image_requests_rejected_total\{reason="INVALID_ARGUMENT"\} [1-9]/m);
   });
 
   it('a request without a Host', async () => {

@@ -12,6 +12,8 @@ interface HttpFault {
   status: number;
   code: ErrorCode;
   message: string;
+  /** The client has ended the connection, and is hardly there to read what it is told. */
+  hasLeft?: true;
 }
 
 /** How long a client may take to read an answer while it still sends: then its connection is closed, whatever it does. */
@@ -60,7 +62,7 @@ function faultOf({ code = '', message }: NodeJS.ErrnoException): HttpFault | nul
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return invalid(408, 'the request did not come whole in time');
     case 'HPE_INVALID_EOF_STATE':
-      return invalid(400, 'the connection ended in the middle of the request');
+      return { ...invalid(400, 'the connection ended in the middle of the request'), hasLeft: true };
     default:
       return code.startsWith('HPE_') ? invalid(400, `not HTTP/1.1: ${message.replace(/^Parse Error: /, '')}`) : null;
   }
@@ -71,7 +73,8 @@ function invalid(status: number, message: string): HttpFault {
 }
 
 /** `current`: the answer that the client waits for, when it waits for one. */
-function answer(socket: Duplex, { status, code, message }: HttpFault, current: ServerResponse | undefined): void {
+function answer(socket: Duplex, fault: HttpFault, current: ServerResponse | undefined): void {
+  const { status, code, message } = fault;
   const requestId = String(current?.getHeader('X-Request-Id') ?? randomUUID());
   const body: ErrorResponse = { error: errorBody(plainJobError(code, message), requestId) };
   const text = JSON.stringify(body);
@@ -85,7 +88,7 @@ function answer(socket: Duplex, { status, code, message }: HttpFault, current: S
     ...(errorAnswers[code].retry ? [] : ['x-should-retry: false']),
     'Connection: close',
   ];
-  if (current) noteToldError(current, { status, code });
+  if (current && !fault.hasLeft) noteToldError(current, { status, code });
   withContext({ requestId }, () => logger.log(`answered ${status} to what is no whole request: ${message}`));
   socket.end(`${head.join('\r\n')}\r\n\r\n${text}`);
   // Closed at once, with bytes that nobody has read, the connection would be reset, and the answer with it.

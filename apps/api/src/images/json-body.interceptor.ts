@@ -53,8 +53,15 @@ function hasBody({ headers }: Request): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
+/** The parser hears nothing of a client that went before it began, and says nothing of some that go later. */
 function takeIn(request: Request, response: Response): Promise<void> {
   return new Promise((resolve, reject) => {
+    const gone = () => reject(new ServiceError('CANCELLED', 'the client has gone'));
+    if (response.closed) {
+      gone();
+      return;
+    }
+    response.once('close', gone);
     parse(request, response, (error?: Error) => (error ? reject(explained(error, request)) : resolve()));
   });
 }
