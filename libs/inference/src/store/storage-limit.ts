@@ -6,8 +6,11 @@ import { codeOf, messageOf } from './disk-error.js';
 const marginBytes = 8 * 1024 * 1024;
 
 const fullCodes: readonly unknown[] = ['ENOSPC', 'EDQUOT'];
-// The disk is broken, or the kernel has made it read-only because it is: no job can be stored, whoever sends it.
-const brokenCodes: readonly unknown[] = ['EIO', 'EROFS'];
+// The folder is gone, or a file stands above it: somebody has removed it, or its disk is not there.
+const missingCodes: readonly unknown[] = ['ENOENT', 'ENOTDIR'];
+// The disk is broken, the kernel has made it read-only because it is, its server is away, or this user may not write there any more: no
+// job can be stored, whoever sends it.
+const brokenCodes: readonly unknown[] = ['EIO', 'EROFS', 'EACCES', 'EPERM', 'ESTALE', 'ENOTCONN'];
 
 /** Why a job is not stored: one message for the client, with no path, one for the operator. */
 export class StorageRefusal extends Error {
@@ -54,8 +57,9 @@ export async function checkFreeSpace(folder: string, promisedBytes: number): Pro
 /** A refusal when the disk is to blame, else the error itself. */
 export function refusalOf(error: unknown): unknown {
   const code = codeOf(error);
-  if (fullCodes.includes(code)) return new StorageRefusal("the server's disk is full", messageOf(error), { cause: error });
-  if (brokenCodes.includes(code))
-    return new StorageRefusal("the server's disk takes no files", messageOf(error), { cause: error });
+  const because = (message: string) => new StorageRefusal(message, messageOf(error), { cause: error });
+  if (fullCodes.includes(code)) return because("the server's disk is full");
+  if (missingCodes.includes(code)) return because("the server's folder for jobs is not there");
+  if (brokenCodes.includes(code)) return because("the server's disk takes no files");
   return error;
 }
