@@ -11,7 +11,7 @@ import { JobFolder, notFound } from './job-folder.js';
 import { encodeEvent, encodeRecord, maxJsonBytes, parseEvent, parseRecord } from './job-record.js';
 import type { JobStore, StoreOptions } from './job-store.js';
 import { prepareDirectory } from './jobs-directory.js';
-import { checkFreeSpace, checkLimit, freeBytesOf, refusalOf, StorageRefusal } from './storage-limit.js';
+import { checkLimit, lookAtDisk, refusalOf, StorageRefusal, type DiskState } from './storage-limit.js';
 import { StoreUsage } from './store-usage.js';
 import { StoredJobs } from './stored-jobs.js';
 
@@ -159,8 +159,8 @@ export class FileJobStore implements JobStore {
     return this.usage.total;
   }
 
-  freeBytes(): Promise<number | null> {
-    return freeBytesOf(this.path);
+  async lookAtDisk(): Promise<DiskState> {
+    return this.isOpen ? lookAtDisk(this.path, this.usage.reserved) : { free: null, refusal: null };
   }
 
   bytesOf(jobId: string): number {
@@ -197,7 +197,8 @@ export class FileJobStore implements JobStore {
     this.jobs.set(id, job);
     const { reserved: promisedBytes } = this.usage;
     await job.inTurn(async () => {
-      await checkFreeSpace(this.path, promisedBytes);
+      const { refusal } = await lookAtDisk(this.path, promisedBytes);
+      if (refusal) throw refusal;
       await job.make();
       try {
         await job.put(files, durable);

@@ -33,6 +33,8 @@ describe('FileJobStore whose folder is taken away while it is open', () => {
   ])('refuses jobs until it is there again, and shows its path to the log alone (%s)', async (reason, replace) => {
     remove();
     replace();
+    const { free, refusal } = await store.lookAtDisk();
+    expect([free, refusal?.message]).toEqual([null, "the server's folder for jobs is not there"]);
     await expect(create()).rejects.toMatchObject({
       name: 'ServiceError',
       code: 'STORAGE_FULL',
@@ -43,7 +45,14 @@ describe('FileJobStore whose folder is taken away while it is open', () => {
     rmSync(directory, { force: true });
     mkdirSync(directory);
     const record = jobRecord();
+    expect((await store.lookAtDisk()).refusal).toBeNull();
     await create(record);
     expect(readdirSync(directory)).toEqual([record.id]);
+  });
+
+  it('says nothing of it when it is closed', async () => {
+    await store.close();
+    remove();
+    expect(await store.lookAtDisk()).toEqual({ free: null, refusal: null });
   });
 });

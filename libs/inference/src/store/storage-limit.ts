@@ -1,4 +1,5 @@
-import { statfs } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, statfs } from 'node:fs/promises';
 import { ServiceError } from '../service.error.js';
 import { codeOf, messageOf } from './disk-error.js';
 
@@ -38,17 +39,31 @@ export function checkLimit(neededBytes: number, usedBytes: number, maxBytes: num
   throw new StorageRefusal(message, message);
 }
 
-/** Null: it does not tell, as some network and user-space file systems (all zero). */
-export async function freeBytesOf(folder: string): Promise<number | null> {
-  const { bavail, blocks, bsize } = await statfs(folder);
-  return blocks === 0 ? null : bavail * bsize;
+/** How the disk of the jobs is at one moment. */
+export interface DiskState {
+  /** Bytes; null when it does not tell, as some network and user-space file systems. */
+  free: number | null;
+  /** Why no new job would be stored; null: nothing speaks against it. */
+  refusal: StorageRefusal | null;
 }
 
-/** @throws StorageRefusal when the disk cannot hold all that is promised */
-export async function checkFreeSpace(folder: string, promisedBytes: number): Promise<void> {
-  const freeBytes = await freeBytesOf(folder);
-  if (freeBytes === null || freeBytes >= promisedBytes + marginBytes) return;
-  throw new StorageRefusal(
+/** Whether the disk takes jobs beside what is promised already. Never rejects: what says nothing of the disk, its next use will say. */
+export async function lookAtDisk(folder: string, promisedBytes: number): Promise<DiskState> {
+  try {
+    // A read-only disk has free space too. With the dot a file in the folder's place is ENOTDIR.
+    await access(`${folder}/.`, constants.W_OK | constants.X_OK);
+    const { bavail, blocks, bsize } = await statfs(folder);
+    const free = blocks === 0 ? null : bavail * bsize;
+    return { free, refusal: shortage(free, promisedBytes) };
+  } catch (error) {
+    const refusal = refusalOf(error);
+    return { free: null, refusal: refusal instanceof StorageRefusal ? refusal : null };
+  }
+}
+
+function shortage(freeBytes: number | null, promisedBytes: number): StorageRefusal | null {
+  if (freeBytes === null || freeBytes >= promisedBytes + marginBytes) return null;
+  return new StorageRefusal(
     "the server's disk has too little free space",
     `${freeBytes} bytes are free on the disk, ${promisedBytes} are promised to jobs, and ${marginBytes} stay free`,
   );
