@@ -70,6 +70,15 @@ describe('a server with little room answers', () => {
     await expectError(await waits, 'CANCELLED', { message: 'the job was cancelled', headers: { 'x-job-id': id } });
   });
 
+  it('STORAGE_FULL when jobs that have not ended leave no room', async () => {
+    const { id } = await jobs.submit({ ...endless, width: 512, height: 512 });
+    await client.queueIs({ running: 1 });
+    const message =
+      /^the job was not accepted: it needs \d+ bytes with its results, and of the 1500000 that all jobs together may have \(jobs\.maxBytes\) \d+ are taken$/;
+    await expectError(await client.postJson({ ...small, width: 512, height: 512 }), 'STORAGE_FULL', { message });
+    await jobs.cancel(id);
+  });
+
   it('QUEUE_FULL when as many wait as may', async () => {
     const running = await jobs.submit(endless);
     await client.queueIs({ running: 1 });
