@@ -8,7 +8,7 @@ import { writeTemporary, type FileContent } from './durable-file.js';
 import { FolderLock } from './folder-lock.js';
 import { imageName, inputName, isInput, isJobId, pixelsName, previewEventId, previewName, recordName } from './job-files.js';
 import { JobFolder, notFound } from './job-folder.js';
-import { encodeEvent, encodeRecord, maxJsonBytes, parseEvent, parseRecord } from './job-record.js';
+import { encodeEvent, encodeRecord, parseEvent, parseRecord } from './job-record.js';
 import type { JobStore, StoreOptions } from './job-store.js';
 import { prepareDirectory } from './jobs-directory.js';
 import { checkLimit, lookAtDisk, refusalOf, StorageRefusal, type DiskState } from './storage-limit.js';
@@ -115,7 +115,7 @@ export class FileJobStore implements JobStore {
     const events: JobEvent[] = [];
     for (const id of inOrder) {
       try {
-        events.push(parseEvent(await job.read(previewName(id), maxJsonBytes)));
+        events.push(parseEvent(await job.readJson(previewName(id))));
       } catch (error) {
         // The job is as good without it.
         this.logger.warn(`preview ${id} of job ${jobId} cannot be read: ${messageOf(error)}`);
@@ -125,15 +125,15 @@ export class FileJobStore implements JobStore {
   }
 
   async readRecord(jobId: string): Promise<JobRecord> {
-    return parseRecord(await this.find(jobId).read(recordName, maxJsonBytes), jobId).record;
+    return parseRecord(await this.find(jobId).readJson(recordName), jobId).record;
   }
 
   async readInput(jobId: string, index: number): Promise<Buffer> {
-    return this.find(jobId).read(inputName(index));
+    return this.find(jobId).readPicture(inputName(index));
   }
 
   async readImage(jobId: string, index: number): Promise<Buffer> {
-    return this.find(jobId).read(imageName(index));
+    return this.find(jobId).readPicture(imageName(index));
   }
 
   async withPixelFile<T>(jobId: string, bytes: Uint8Array, use: (path: string) => Promise<T>): Promise<T> {
