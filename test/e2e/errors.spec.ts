@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { errorAnswers } from '../../apps/api/src/errors/error-answers.js';
@@ -10,7 +10,7 @@ import { Client, small } from './client.js';
 import { Jobs } from './jobs.js';
 import { newPoisonedModel } from './poisoned-model.js';
 import { refusals, refusingSettings } from './refusals.js';
-import { eventually, newJobsFolder, projectRoot, Server } from './server.js';
+import { eventually, newJobsFolder, projectRoot, Server, type LogRecord } from './server.js';
 import { answeredCodes, expectError, ofJob } from './whole-error.js';
 
 /* Every row of the contract's table of errors is made by a request, and its whole answer held against the contract. */
@@ -70,6 +70,15 @@ describe('a server with little room answers', () => {
     await expectError(await waits, 'CANCELLED', { message: 'the job was cancelled', headers: { 'x-job-id': id } });
   });
 
+  it('STORAGE_FULL when jobs that have not ended leave no room', async () => {
+    const { id } = await jobs.submit({ ...endless, width: 512, height: 512 });
+    await client.queueIs({ running: 1 });
+    const message =
+      /^the job was not accepted: it needs \d+ bytes with its results, and of the 1500000 that all jobs together may have \(jobs\.maxBytes\) \d+ are taken$/;
+    await expectError(await client.postJson({ ...small, width: 512, height: 512 }), 'STORAGE_FULL', { message });
+    await jobs.cancel(id);
+  });
+
   it('QUEUE_FULL when as many wait as may', async () => {
     const running = await jobs.submit(endless);
     await client.queueIs({ running: 1 });
@@ -78,17 +87,18 @@ describe('a server with little room answers', () => {
     for (const { id } of [running, waiting]) await jobs.cancel(id);
   });
 
-  it('INTERNAL, and not what it is, to an image whose file has gone', async () => {
+  it.each([
+    ['has gone', (path: string) => rmSync(path), /ENOENT.*image-0/],
+    ['was cut', (path: string) => truncateSync(path, 10), /image-0: \d+ bytes were stored, 10 are there/],
+  ])('INTERNAL, and not what it is, to an image whose file %s', async (_what, harm, stack) => {
     const { id } = await jobs.ended((await jobs.submit(small)).id);
-    rmSync(join(folder, id, 'image-0'));
+    harm(join(folder, id, 'image-0'));
     const answer = await client.get(`/jobs/${id}/images/0`);
     await expectError(answer, 'INTERNAL', { message: 'an internal error; the log has it under this request id' });
     const requestId = answer.headers.get('x-request-id');
-    expect(await server.logged(/^INTERNAL/)).toMatchObject({
-      level: 'error',
-      requestId,
-      stack: expect.stringMatching(/ENOENT.*image-0/),
-    });
+    const isOurs = (record: LogRecord) => record['requestId'] === requestId && record.message.startsWith('INTERNAL');
+    await eventually('it is logged', () => server.log.some(isOurs));
+    expect(server.log.find(isOurs)).toMatchObject({ level: 'error', stack: expect.stringMatching(stack) });
   });
 });
 

@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { answerOf, Client, errorOf, small } from './client.js';
-import { eventually, projectRoot, Server } from './server.js';
+import { eventually, newJobsFolder, projectRoot, Server } from './server.js';
 
 const guide = 'docs/monitoring.md';
 const routes = ['/health/startup', '/health/live', '/health/ready', '/health'];
@@ -20,15 +20,23 @@ function documented(): string[][] {
 
 describe('the probes', () => {
   let root: string;
+  let jobs: string;
   let server: Server;
   let client: Client;
   beforeAll(async () => {
     root = mkdtempSync(join(tmpdir(), 'models-'));
     mkdirSync(join(root, 'empty'));
-    server = await Server.listening('--set', `model.root=${root}`, '--set', 'queue.maxPending=1');
-    client = new Client(server);
+    jobs = newJobsFolder();
+    await start(`model.root=${root}`, 'queue.maxPending=1', `jobs.directory=${jobs}`);
   });
-  afterAll(() => rmSync(root, { recursive: true }));
+  afterAll(() => {
+    for (const folder of [root, jobs]) rmSync(folder, { recursive: true });
+  });
+
+  async function start(...settings: string[]): Promise<void> {
+    server = await Server.listening(...settings.flatMap((setting) => ['--set', setting]));
+    client = new Client(server);
+  }
 
   /** All routes at one moment. */
   async function probe(): Promise<string[]> {
@@ -37,6 +45,10 @@ describe('the probes', () => {
     for (const { status, headers } of answers) expect([status, headers.has('retry-after')]).toEqual([status, status === 503]);
     const [startup, live, ready, all] = answers.map(({ status }) => String(status));
     return [startup!, live!, ready!, `${all!} \`${health.status}\``];
+  }
+
+  async function readiness(): Promise<number> {
+    return Number(/^qwen_image_ready (\d)$/m.exec(await (await client.get('/metrics')).text())?.[1]);
   }
 
   async function becomes(status: string, model?: string): Promise<void> {
@@ -86,6 +98,14 @@ describe('the probes', () => {
 
     await client.changeModel('load', { model: 'demo' });
     await becomes('ok');
+    renameSync(jobs, `${jobs}.away`);
+    await becomes('failed');
+    expect(await readiness()).toBe(0);
+    expect(await errorOf(await client.postJson(quick))).toMatchObject({ status: 507, code: 'STORAGE_FULL' });
+    await tell('has no folder for its jobs any more, or no room on its disk');
+    renameSync(`${jobs}.away`, jobs);
+    await becomes('ok');
+    expect(await readiness()).toBe(1);
     const finished = client.postJson({ ...long, num_inference_steps: 20 });
     await client.queueIs({ running: 1 });
     server.kill('SIGTERM');
@@ -93,6 +113,12 @@ describe('the probes', () => {
     await tell('has been told to stop, and finishes its job');
     await answerOf(await finished);
     expect(await server.ended).toMatchObject({ code: 0 });
+
+    await start('model.memoryBudget=150000000', 'model.residency=sequential');
+    await server.logged(/^model loaded/);
+    expect(await errorOf(await client.postJson(quick))).toMatchObject({ status: 422, code: 'REQUEST_TOO_LARGE' });
+    await tell('has no memory for any picture beside its model');
+    expect(await server.stop()).toMatchObject({ code: 0 });
 
     console.log(told.map((row) => `| ${row.join(' | ')} |`).join('\n'));
     expect(told).toEqual(documented());

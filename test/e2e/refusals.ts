@@ -126,12 +126,13 @@ export const refusals: readonly Refusal[] = [
     },
   ],
   [
-    'STORAGE_FULL',
-    'more than there is room for',
+    'REQUEST_TOO_LARGE',
+    'more than all jobs may have',
     (client) => client.postJson({ ...small, width: 768, height: 768 }),
     {
       message:
-        /^the job was not accepted: it needs \d+ bytes with its results, and of the 1500000 that all jobs together may have \(jobs\.maxBytes\) \d+ are taken$/,
+        /^one image of 768x768 needs \d+ bytes to be stored with its results, and all jobs together may have 1500000; ask for a smaller size or fewer images, or the operator for a larger jobs\.maxBytes$/,
+      details: [{ field: 'width', message: /^and height 768x768 need more room than all jobs may have; ask for a smaller size/ }],
     },
   ],
   [

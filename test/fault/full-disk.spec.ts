@@ -32,6 +32,16 @@ async function expectStorageFull(answer: Response, message: RegExp): Promise<voi
   });
 }
 
+async function healthBecomes(client: JobClient, wanted: string): Promise<{ status: number; body: unknown }> {
+  let last: { status: number; body: { status?: string } } = { status: 0, body: {} };
+  await eventually(`/health tells ${wanted}`, async () => {
+    const answer = await client.get('/health');
+    last = { status: answer.status, body: (await answer.json()) as { status: string } };
+    return last.body.status === wanted;
+  });
+  return last;
+}
+
 function cancel(client: JobClient, id: string): Promise<Response> {
   return fetch(`${client.server.url}/jobs/${id}`, { method: 'DELETE' });
 }
@@ -81,12 +91,21 @@ withDisk('a server on a small disk', () => {
     const metrics = await (await client.get('/metrics')).text();
     expect(metrics).toContain('\nqwen_image_jobs_accepted_total 1\n');
     expect(metrics).toContain('\nqwen_image_requests_rejected_total{reason="STORAGE_FULL"} 3\n');
-    expect((await client.get('/health/ready')).status).toBe(200);
+    const failed = await healthBecomes(client, 'failed');
+    expect(failed).toMatchObject({ status: 503, body: { disk: { error: "the server's disk has too little free space" } } });
+    expect((await client.get('/health/ready')).status).toBe(503);
     expect(client.server.log.filter(({ message }) => message.includes('a job was not stored'))).toHaveLength(3);
 
     unlinkSync(foreign);
     expect((await answerOf(await client.postJson(small))).images).toHaveLength(1);
     expect((await client.keyed('key', small)).status).toBe(200);
+    expect(await healthBecomes(client, 'ok')).toMatchObject({ status: 200, body: { disk: { error: null } } });
+    const told = client.server.log.map(({ level, message }) => `${level} ${message}`);
+    const { folder } = service;
+    expect(
+      told.filter((line) => line.startsWith(`error no job can be stored in ${folder}, the service is not ready: `)),
+    ).toHaveLength(1);
+    expect(told.filter((line) => line === `info jobs can be stored in ${folder} again`)).toHaveLength(1);
     expect(await client.server.stop()).toMatchObject({ code: 0 });
   });
 

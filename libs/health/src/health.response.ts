@@ -17,7 +17,11 @@ export class ModelHealth {
   })
   progress: number | null;
 
-  @ApiProperty({ type: String, nullable: true })
+  @ApiProperty({
+    type: String,
+    nullable: true,
+    description: 'why it could not be loaded, or leaves no memory for any picture',
+  })
   error: string | null;
 }
 
@@ -70,10 +74,18 @@ export class DiskHealth {
     description: 'bytes that are free on the disk of `jobs.directory`, some seconds ago; null when it does not tell',
   })
   free: number | null;
+
+  @ApiProperty({ type: String, nullable: true, description: 'why it took no job, some seconds ago; null when it takes them' })
+  error: string | null;
 }
 
 export class HealthResponse {
-  @ApiProperty({ enum: healthStatuses })
+  @ApiProperty({
+    enum: healthStatuses,
+    description:
+      '`ok` only when a generation sent now would be accepted; `failed` when the model could not be loaded (`model.error`), leaves no ' +
+      'memory for any picture (`model.error`), or no job can be stored (`disk.error`)',
+  })
   status: HealthStatus;
 
   @ApiProperty({ type: ModelHealth })

@@ -6,11 +6,14 @@ import { ServiceHealth } from './service.health.js';
 describe(ServiceHealth.name, () => {
   let engine: ScriptedEngine;
   let draining: boolean;
+  let ofDisk: string | null;
+  let ofMemory: string | null;
   let health: ServiceHealth;
 
   beforeEach(() => {
     engine = new ScriptedEngine();
     draining = false;
+    ofDisk = ofMemory = null;
     engine.become({ choice: { name: 'demo', folder: '/srv/models/demo' } });
     health = healthOf(engine);
   });
@@ -23,8 +26,14 @@ describe(ServiceHealth.name, () => {
       depth: () => ({ pending: 3, running: 1, max: 64 }),
     };
     const software = { name: 'qwen-image-server', version: '1.2.3' };
-    const storage = { use: () => ({ jobsUsed: 70, jobsMax: 100, free: 5000 }) };
-    return new ServiceHealth(of as never, inference as never, storage as never, software, new HealthIndicatorService());
+    const storage = { use: () => ({ jobsUsed: 70, jobsMax: 100, free: 5000, refusal: ofDisk }) };
+    const admission = {
+      get refusalOfAll() {
+        return ofMemory;
+      },
+    };
+    const indicators = new HealthIndicatorService();
+    return new ServiceHealth(of as never, inference as never, storage as never, admission as never, software, indicators);
   }
 
   afterEach(() => jest.useRealTimers());
@@ -35,7 +44,7 @@ describe(ServiceHealth.name, () => {
       model: { id: 'demo', state: 'ready', progress: null, error: null },
       engine: { state: 'ready', restarts: 0, uptime_s: expect.any(Number) },
       queue: { pending: 3, running: 1, max: 64 },
-      disk: { jobs_used: 70, jobs_max: 100, free: 5000 },
+      disk: { jobs_used: 70, jobs_max: 100, free: 5000, error: null },
       device: { type: 'cpu', name: 'a processor', memory_used: 1000, memory_total: 2000 },
       version: '1.2.3',
       uptime_s: expect.any(Number),
@@ -75,6 +84,30 @@ describe(ServiceHealth.name, () => {
     jest.advanceTimersByTime(90_500);
     jest.setSystemTime(Date.now() + jumpMs);
     expect(health.report().engine.uptime_s).toBe(90);
+  });
+
+  it.each([
+    ['the disk takes no job', { disk: { error: 'no room' }, model: { state: 'ready', error: null } }],
+    ['no picture fits beside the model', { disk: { error: null }, model: { state: 'ready', error: 'no memory' } }],
+  ])('has failed while %s, says why, and is ready again when that is over', (_what, told) => {
+    ofDisk = told.disk.error;
+    ofMemory = told.model.error;
+    expect(health.report()).toMatchObject({ status: 'failed', engine: { state: 'ready' }, ...told });
+    expect(health.isReady()).toBe(false);
+    expect(health.ready()).toEqual({ engine: { status: 'down', state: 'failed' } });
+    expect(health.startup()).toMatchObject({ model: { status: 'up' } });
+    expect(health.retryAfterS()).toBe(10);
+    ofDisk = ofMemory = null;
+    expect(health.report()).toMatchObject({ status: 'ok', disk: { error: null }, model: { error: null } });
+    expect(health.isReady()).toBe(true);
+  });
+
+  it('says what the engine and the server are doing also while the disk takes no job', () => {
+    ofDisk = 'no room';
+    engine.become({ state: 'loading', model: null });
+    expect(health.report().status).toBe('loading');
+    draining = true;
+    expect(health.report().status).toBe('draining');
   });
 
   it('is draining whatever the engine is', () => {

@@ -1,5 +1,5 @@
 import { EngineClient, findProjectRoot, type EngineState, type EngineStatus } from '@app/engine';
-import { InferenceService, JobStorage, SOFTWARE, type Software } from '@app/inference';
+import { Admission, InferenceService, JobStorage, SOFTWARE, type Software } from '@app/inference';
 import { Inject, Injectable } from '@nestjs/common';
 import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
 import type { DeviceHealth, DiskHealth, HealthResponse, HealthStatus, ModelHealth } from './health.response.js';
@@ -27,7 +27,7 @@ const modelStateOf: Readonly<Record<EngineState, ModelHealth['state']>> = {
 };
 
 /** Waits that a client is told when the engine itself expects none. */
-const drainRetryAfterS = 10;
+const ownRetryAfterS = 10;
 
 /** What the parts of the service say of themselves. Nothing is asked of the engine: it may be busy, or gone. */
 @Injectable()
@@ -38,6 +38,7 @@ export class ServiceHealth {
     private readonly engine: EngineClient,
     private readonly inference: InferenceService,
     private readonly storage: JobStorage,
+    private readonly admission: Admission,
     @Inject(SOFTWARE) private readonly software: Software,
     private readonly indicators: HealthIndicatorService,
   ) {
@@ -67,12 +68,13 @@ export class ServiceHealth {
   model(): ModelHealth {
     const engine = this.engine.status();
     const { state, choice, loadProgress } = engine;
-    return { id: choice.name, state: modelStateOf[state], progress: loadProgress, error: this.loadError(engine) };
+    return { id: choice.name, state: modelStateOf[state], progress: loadProgress, error: this.modelError(engine) };
   }
 
   /** Seconds until a 503 of today is worth another try. */
   retryAfterS(): number {
-    return this.inference.isDraining ? drainRetryAfterS : Math.max(1, this.engine.status().retryAfterS);
+    const { state, retryAfterS } = this.engine.status();
+    return this.inference.isDraining || state === 'ready' ? ownRetryAfterS : Math.max(1, retryAfterS);
   }
 
   /** A generation sent now would be accepted and reach a ready engine. A busy engine is ready, and so is a full queue. */
@@ -94,7 +96,8 @@ export class ServiceHealth {
   }
 
   /** Whoever asks gets this: paths of this machine are for the log alone. */
-  private loadError({ state, error, choice }: EngineStatus): string | null {
+  private modelError({ state, error, choice }: EngineStatus): string | null {
+    if (state === 'ready') return this.admission.refusalOfAll;
     if (state !== 'failed' || !error) return null;
     if (error.code !== 'INVALID_MODEL') return 'the engine cannot start; its log says why';
     const { name, folder } = choice;
@@ -103,12 +106,18 @@ export class ServiceHealth {
   }
 
   private disk(): DiskHealth {
-    const { jobsUsed, jobsMax, free } = this.storage.use();
-    return { jobs_used: jobsUsed, jobs_max: jobsMax, free };
+    const { jobsUsed, jobsMax, free, refusal } = this.storage.use();
+    return { jobs_used: jobsUsed, jobs_max: jobsMax, free, error: refusal };
   }
 
   private status({ state }: EngineStatus): HealthStatus {
-    return this.inference.isDraining ? 'draining' : statusOf[state];
+    if (this.inference.isDraining) return 'draining';
+    return state === 'ready' && this.refusesAll() ? 'failed' : statusOf[state];
+  }
+
+  /** The engine is well, and every request would be refused all the same. */
+  private refusesAll(): boolean {
+    return this.storage.use().refusal !== null || this.admission.refusalOfAll !== null;
   }
 }
 

@@ -1,6 +1,7 @@
 import { demoModel, ScriptedEngine } from '../../../test/fixtures/scripted-engine.js';
 import { jobRequest } from '../../../test/fixtures/job-request.js';
 import { memoryNeeded } from '@app/engine';
+import { Logger } from '@nestjs/common';
 import { Admission } from './admission.js';
 import type { JobRequest } from './job.types.js';
 
@@ -53,6 +54,46 @@ describe(Admission.name, () => {
     expect(() => admission.assertFits(sized(64, 64), { previews: 0 })).toThrow(
       'no picture of this shape fits beside the model: the server needs more memory, or a larger model.memoryBudget',
     );
+  });
+
+  describe('when not even the smallest picture fits', () => {
+    let engine: ScriptedEngine;
+    let admission: Admission;
+    beforeEach(() => {
+      engine = new ScriptedEngine();
+      admission = new Admission(engine as never, { ...limits, minSide: 60 });
+    });
+    const { generate } = jobRequest();
+    const smallest = { ...generate, prompt: ' ', width: 64, height: 64, numImages: 1, numInferenceSteps: 2, trueCfgScale: 1 };
+    const least = memoryNeeded({ ...smallest, maxSequenceLength: 1, previews: 0 }, memory);
+    const become = (budget: number) => engine.become({ model: { ...demoModel, memory: { ...memory, budget } } });
+
+    it('says so, to the byte', () => {
+      expect(admission.refusalOfAll).toBeNull();
+      become(least);
+      expect(admission.refusalOfAll).toBeNull();
+      become(least - 1);
+      expect(admission.refusalOfAll).toBe(
+        'no picture fits beside the model: the server needs more memory, or a larger model.memoryBudget',
+      );
+      engine.become({ model: null });
+      expect(admission.refusalOfAll).toBeNull();
+    });
+
+    it('has a line for it when a model comes that leaves too little, and one when another comes', () => {
+      const error = jest.spyOn(Logger.prototype, 'error').mockImplementation();
+      const log = jest.spyOn(Logger.prototype, 'log').mockImplementation();
+      become(least);
+      become(least - 1);
+      engine.become({ state: 'restarting', model: null });
+      become(least - 1);
+      become(least);
+      expect(error.mock.calls).toEqual([
+        [expect.stringMatching(/^demo can draw nothing, the service is not ready: no picture fits beside the model: /)],
+      ]);
+      expect(log.mock.calls).toEqual([['demo can draw: there is memory beside the model again']]);
+      jest.restoreAllMocks();
+    });
   });
 
   it('counts the start picture', () => {

@@ -1,18 +1,31 @@
 import { configTokens, type LimitsConfig } from '@app/config';
-import { EngineClient, fits, largestThatFits, memoryNeeded, type RequestShape } from '@app/engine';
-import { Inject, Injectable } from '@nestjs/common';
+import { EngineClient, fits, largestThatFits, memoryNeeded, type ModelInfo, type RequestShape } from '@app/engine';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 import type { JobOrder, JobRequest } from './job.types.js';
 import { ServiceError } from './service.error.js';
 
 const mebibyte = 1024 * 1024;
+const remedy = 'the server needs more memory, or a larger model.memoryBudget';
 
 /** Refuses what the device, or `model.memoryBudget`, can never hold. */
 @Injectable()
 export class Admission {
+  private readonly logger = new Logger(Admission.name);
+  private refusedAll = false;
+
   constructor(
     private readonly engine: EngineClient,
     @Inject(configTokens.limits) private readonly limits: Pick<LimitsConfig, 'minSide' | 'maxSide' | 'maxPixels'>,
-  ) {}
+  ) {
+    engine.onChange(() => this.note());
+  }
+
+  /** Why not even the smallest request fits beside the model; null: one does, or no model is loaded. */
+  get refusalOfAll(): string | null {
+    const { model } = this.engine.status();
+    if (!model || fits(smallestRequest(model, this.limits), model.memory)) return null;
+    return `no picture fits beside the model: ${remedy}`;
+  }
 
   /**
    * Once more before a run: another model may have been loaded since the request was accepted.
@@ -51,11 +64,30 @@ export class Admission {
       ? `the largest size of this shape that fits is ${largest.width}x${largest.height}`
       : largestThatFits(least, model.memory, bounds)
         ? 'no size of this shape fits: ask for fewer images or a shorter prompt'
-        : 'no picture of this shape fits beside the model: the server needs more memory, or a larger model.memoryBudget';
+        : `no picture of this shape fits beside the model: ${remedy}`;
     throw new ServiceError('REQUEST_TOO_LARGE', `${count} of ${width}x${height} ${needed}; ${allowed}`, {
       faults: [{ field: 'width', message: `and height ${width}x${height} need more memory than there is; ${allowed}` }],
     });
   }
+
+  /** Once when it becomes so, and once when it is over; a model that is away for a while says nothing of it. */
+  private note(): void {
+    const { model, choice } = this.engine.status();
+    if (!model) return;
+    const { refusalOfAll } = this;
+    const refusesAll = refusalOfAll !== null;
+    if (refusesAll === this.refusedAll) return;
+    this.refusedAll = refusesAll;
+    if (refusesAll) this.logger.error(`${choice.name} can draw nothing, the service is not ready: ${refusalOfAll}`);
+    else this.logger.log(`${choice.name} can draw: there is memory beside the model again`);
+  }
+}
+
+/** What needs the least memory of all that may be asked for. */
+function smallestRequest({ sizeMultiple, minSteps }: ModelInfo, { minSide }: Pick<LimitsConfig, 'minSide'>): RequestShape {
+  const side = Math.ceil(minSide / sizeMultiple) * sizeMultiple;
+  const prompts = { prompt: ' ', negativePrompt: '', maxSequenceLength: 1 };
+  return { ...prompts, width: side, height: side, numInferenceSteps: minSteps, trueCfgScale: 1, numImages: 1, previews: 0 };
 }
 
 /** Without its start picture the request would fit. */

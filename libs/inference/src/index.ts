@@ -1,3 +1,4 @@
+export { Admission } from './admission.js';
 export { InferenceModule } from './inference.module.js';
 export { InferenceService } from './inference.service.js';
 export { engineUnavailable } from './engine-readiness.js';

@@ -39,6 +39,6 @@ import { JOB_STORE } from './store/job-store.js';
     ResultEncoder,
     InferenceService,
   ],
-  exports: [InferenceService, JobStorage],
+  exports: [InferenceService, JobStorage, Admission],
 })
 export class InferenceModule {}

@@ -310,12 +310,31 @@ describe(JobLedger.name, () => {
     });
 
     it('not for one that would not fit all the same', async () => {
-      ledger = newLedger(2 * picture + reserved);
+      const each = largestResult(newJob());
+      ledger = newLedger(2 * picture + 2 * each);
       const kept = [await addCompleted(picture), await addCompleted(picture)];
+      const unfinished = await addJob();
+      const wanted = newJob({ inputs: ['image'] });
+      const files = [{ field: 'image', bytes: Buffer.alloc(2 * picture + 1) }];
+      await expect(ledger.add(wanted, files)).rejects.toMatchObject({ code: 'STORAGE_FULL' });
+      expect([...disk.keys()]).toEqual([...kept, unfinished].map(({ id }) => id));
+    });
+
+    it('not for one that never fits, which is told so', async () => {
+      ledger = newLedger(2 * picture + largestResult(newJob()));
+      const kept = [await addCompleted(picture), await addCompleted(picture)];
+      const filesOf = (bytes: number) => [{ field: 'image', bytes: Buffer.alloc(bytes) }];
       const huge = newJob({ inputs: ['image'] });
-      const files = [{ field: 'image', bytes: Buffer.alloc(3 * picture + reserved) }];
-      await expect(ledger.add(huge, files)).rejects.toMatchObject({ code: 'STORAGE_FULL' });
+      await expect(ledger.add(huge, filesOf(2 * picture + 1))).rejects.toMatchObject({
+        code: 'REQUEST_TOO_LARGE',
+        message: expect.stringMatching(
+          /^one image of 16x16 needs \d+ bytes to be stored with its results, and all jobs together may have \d+; ask for .* jobs\.maxBytes$/,
+        ),
+        faults: [{ field: 'width', message: expect.stringContaining('a smaller start picture') }],
+      });
       expect([...disk.keys()]).toEqual(kept.map(({ id }) => id));
+      await ledger.add(huge, filesOf(2 * picture));
+      expect([...disk.keys()]).toEqual([huge.id]);
     });
 
     it('by what the store itself counts of a job, its record among it', async () => {

@@ -7,7 +7,7 @@ import { isEnd, Job } from './job.js';
 import type { JobEvent, JobImage, JobRecord, JobResult } from './job.types.js';
 import { JobShelf } from './job-shelf.js';
 import type { JobView } from './job-view.js';
-import { largestResult } from './result-size.js';
+import { assertStorable, largestResult } from './result-size.js';
 import { JOB_STORE, type JobStore } from './store/job-store.js';
 
 /** A job that has not ended, or whose end could not be stored yet. */
@@ -64,7 +64,7 @@ export class JobLedger implements OnApplicationShutdown {
 
   /**
    * Stores a new job; on the disk, when the next server is to find it. Ended jobs make room, in the shelf's order.
-   * @throws ServiceError STORAGE_FULL
+   * @throws ServiceError STORAGE_FULL; REQUEST_TOO_LARGE when all of it could go and would not do
    */
   async add(job: Job, files: readonly ImageFile[]): Promise<void> {
     const inputs = files.map(({ bytes }) => bytes);
@@ -72,6 +72,7 @@ export class JobLedger implements OnApplicationShutdown {
     const record = job.toRecord();
     const options = { durable: job.isDurable, reserveBytes };
     const neededBytes = this.store.neededBytes(record, inputs, reserveBytes);
+    assertStorable(job, neededBytes, this.config.maxBytes);
     await this.shelf.createInRoom(neededBytes, () => this.store.create(record, inputs, options));
   }
 

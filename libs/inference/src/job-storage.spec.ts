@@ -1,26 +1,29 @@
+import { Logger } from '@nestjs/common';
 import { JobStorage } from './job-storage.js';
+import { StorageRefusal, type DiskState } from './store/storage-limit.js';
+
+const full = (bytes: number) => new StorageRefusal('the disk is full', `${bytes} bytes are free`);
+const gone = new StorageRefusal('the folder is gone', "ENOENT: access '/srv/jobs'");
 
 describe(JobStorage.name, () => {
-  let answers: ((bytes: number | Error) => void)[];
+  let answers: ((state: DiskState) => void)[];
   let storage: JobStorage;
   let opened: Promise<void>;
   beforeEach(() => {
     jest.useFakeTimers();
     answers = [];
-    const freeBytes = () =>
-      new Promise<number>((resolve, reject) => {
-        answers.push((answer) => (answer instanceof Error ? reject(answer) : resolve(answer)));
-      });
-    storage = new JobStorage({ usedBytes: () => 70, freeBytes }, { maxBytes: 100 });
+    const lookAtDisk = () => new Promise<DiskState>((resolve) => answers.push(resolve));
+    storage = new JobStorage({ usedBytes: () => 70, lookAtDisk }, { directory: '/srv/jobs', maxBytes: 100 });
     opened = storage.onModuleInit();
   });
   afterEach(() => {
     storage.onModuleDestroy();
     jest.useRealTimers();
+    jest.restoreAllMocks();
   });
 
-  const answer = async (bytes: number | Error) => {
-    answers.at(-1)?.(bytes);
+  const answer = async (free: number | null, refusal: StorageRefusal | null = null) => {
+    answers.at(-1)?.({ free, refusal });
     await jest.advanceTimersByTimeAsync(0);
   };
   const free = () => storage.use().free;
@@ -28,7 +31,7 @@ describe(JobStorage.name, () => {
   it('knows what is free before anybody asks', async () => {
     await answer(5000);
     await opened;
-    expect(storage.use()).toEqual({ jobsUsed: 70, jobsMax: 100, free: 5000 });
+    expect(storage.use()).toEqual({ jobsUsed: 70, jobsMax: 100, free: 5000, refusal: null });
     expect(answers).toHaveLength(1);
   });
 
@@ -53,11 +56,26 @@ describe(JobStorage.name, () => {
     expect(free()).toBe(4000);
   });
 
-  it('does not know what a broken disk has', async () => {
+  it('tells why no job is stored, with a line when that begins, changes and is over', async () => {
+    const error = jest.spyOn(Logger.prototype, 'error').mockImplementation();
+    const log = jest.spyOn(Logger.prototype, 'log').mockImplementation();
     await answer(5000);
-    await jest.advanceTimersByTimeAsync(5000);
-    await answer(new Error('EIO'));
-    expect(free()).toBeNull();
+    for (const [free, refusal] of [
+      [10, full(10)],
+      [9, full(9)],
+      [null, gone],
+      [null, gone],
+      [5000, null],
+    ] as const) {
+      await jest.advanceTimersByTimeAsync(5000);
+      await answer(free, refusal);
+      expect(storage.use()).toMatchObject({ free, refusal: refusal?.message ?? null });
+    }
+    expect(error.mock.calls).toEqual([
+      ['no job can be stored in /srv/jobs, the service is not ready: 10 bytes are free'],
+      ["no job can be stored in /srv/jobs, the service is not ready: ENOENT: access '/srv/jobs'"],
+    ]);
+    expect(log.mock.calls).toEqual([['jobs can be stored in /srv/jobs again']]);
   });
 
   it('asks no more when the server has ended', async () => {

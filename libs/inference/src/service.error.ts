@@ -11,7 +11,7 @@ export type ServiceErrorCode =
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'NOT_READY' // the image of a job that has not ended
   | 'IDEMPOTENCY_CONFLICT'
-  | 'REQUEST_TOO_LARGE' // it can never fit the device
+  | 'REQUEST_TOO_LARGE' // it can never fit the device, or the room for jobs
   | 'RATE_LIMITED'
   | 'QUEUE_FULL'
   | 'STORAGE_FULL' // the job could not be stored, and so was not accepted

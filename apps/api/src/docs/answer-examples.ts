@@ -113,7 +113,7 @@ const healthy = {
   model: ready,
   engine: { state: 'ready', restarts: 0, uptime_s: 12 },
   queue: { pending: 0, running: 1, max: 64 },
-  disk: { jobs_used: 1_204_224, jobs_max: 2_147_483_648, free: 77_696_316_000 },
+  disk: { jobs_used: 1_204_224, jobs_max: 2_147_483_648, free: 77_696_316_000, error: null },
   device: { type: 'cpu', name: 'AMD EPYC', memory_used: 400_000_000, memory_total: 8_000_000_000 },
   version: '0.1.0',
   uptime_s: 14,

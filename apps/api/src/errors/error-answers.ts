@@ -56,7 +56,7 @@ export const errorAnswers: Readonly<Record<ErrorCode, ErrorAnswer>> = {
   PAYLOAD_TOO_LARGE: badRequest(413, 'the body or a file has too many bytes'),
   UNSUPPORTED_MEDIA_TYPE: badRequest(415, 'the body, or a file by its bytes, is of another type'),
   INVALID_IMAGE: badRequest(422, 'the file is empty, truncated, broken, or has too many pixels'),
-  REQUEST_TOO_LARGE: badRequest(422, 'this size and count can never fit the device'),
+  REQUEST_TOO_LARGE: badRequest(422, 'this size and count can never fit the device, or the room for jobs'),
   RATE_LIMITED: {
     status: 429,
     type: 'rate_limit_error',

@@ -79,13 +79,29 @@ async function syncPath(path: string): Promise<void> {
 }
 
 /** @throws Error when it is no file, or one of more than `maxBytes` */
-export async function readWhole(path: string, maxBytes = Infinity): Promise<Buffer> {
+export function readWhole(path: string, maxBytes: number): Promise<Buffer> {
+  return read(path, (size) => {
+    if (size > maxBytes) throw new Error(`${size} bytes, at most ${maxBytes} are allowed`);
+  });
+}
+
+/** @throws Error when it is no file, or one of another size: somebody else has changed it */
+export function readExactly(path: string, bytes: number): Promise<Buffer> {
+  return read(path, (size) => {
+    if (size !== bytes) throw new Error(`${path}: ${bytes} bytes were stored, ${size} are there`);
+  });
+}
+
+async function read(path: string, checkSize: (size: number) => void): Promise<Buffer> {
   const handle = await open(path, constants.O_RDONLY | noLinks);
   try {
     const stats = await handle.stat();
     if (!stats.isFile()) throw new Error('not a file');
-    if (stats.size > maxBytes) throw new Error(`${stats.size} bytes, at most ${maxBytes} are allowed`);
-    return await handle.readFile();
+    checkSize(stats.size);
+    const bytes = await handle.readFile();
+    // It may have been cut since.
+    checkSize(bytes.length);
+    return bytes;
   } finally {
     await handle.close();
   }

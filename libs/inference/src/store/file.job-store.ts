@@ -8,10 +8,10 @@ import { writeTemporary, type FileContent } from './durable-file.js';
 import { FolderLock } from './folder-lock.js';
 import { imageName, inputName, isInput, isJobId, pixelsName, previewEventId, previewName, recordName } from './job-files.js';
 import { JobFolder, notFound } from './job-folder.js';
-import { encodeEvent, encodeRecord, maxJsonBytes, parseEvent, parseRecord } from './job-record.js';
+import { encodeEvent, encodeRecord, parseEvent, parseRecord } from './job-record.js';
 import type { JobStore, StoreOptions } from './job-store.js';
 import { prepareDirectory } from './jobs-directory.js';
-import { checkFreeSpace, checkLimit, freeBytesOf, refusalOf, StorageRefusal } from './storage-limit.js';
+import { checkLimit, lookAtDisk, refusalOf, StorageRefusal, type DiskState } from './storage-limit.js';
 import { StoreUsage } from './store-usage.js';
 import { StoredJobs } from './stored-jobs.js';
 
@@ -115,7 +115,7 @@ export class FileJobStore implements JobStore {
     const events: JobEvent[] = [];
     for (const id of inOrder) {
       try {
-        events.push(parseEvent(await job.read(previewName(id), maxJsonBytes)));
+        events.push(parseEvent(await job.readJson(previewName(id))));
       } catch (error) {
         // The job is as good without it.
         this.logger.warn(`preview ${id} of job ${jobId} cannot be read: ${messageOf(error)}`);
@@ -125,15 +125,15 @@ export class FileJobStore implements JobStore {
   }
 
   async readRecord(jobId: string): Promise<JobRecord> {
-    return parseRecord(await this.find(jobId).read(recordName, maxJsonBytes), jobId).record;
+    return parseRecord(await this.find(jobId).readJson(recordName), jobId).record;
   }
 
   async readInput(jobId: string, index: number): Promise<Buffer> {
-    return this.find(jobId).read(inputName(index));
+    return this.find(jobId).readPicture(inputName(index));
   }
 
   async readImage(jobId: string, index: number): Promise<Buffer> {
-    return this.find(jobId).read(imageName(index));
+    return this.find(jobId).readPicture(imageName(index));
   }
 
   async withPixelFile<T>(jobId: string, bytes: Uint8Array, use: (path: string) => Promise<T>): Promise<T> {
@@ -159,8 +159,8 @@ export class FileJobStore implements JobStore {
     return this.usage.total;
   }
 
-  freeBytes(): Promise<number | null> {
-    return freeBytesOf(this.path);
+  async lookAtDisk(): Promise<DiskState> {
+    return this.isOpen ? lookAtDisk(this.path, this.usage.reserved) : { free: null, refusal: null };
   }
 
   bytesOf(jobId: string): number {
@@ -197,7 +197,8 @@ export class FileJobStore implements JobStore {
     this.jobs.set(id, job);
     const { reserved: promisedBytes } = this.usage;
     await job.inTurn(async () => {
-      await checkFreeSpace(this.path, promisedBytes);
+      const { refusal } = await lookAtDisk(this.path, promisedBytes);
+      if (refusal) throw refusal;
       await job.make();
       try {
         await job.put(files, durable);

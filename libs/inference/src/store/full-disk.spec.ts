@@ -63,6 +63,7 @@ withDisk('FileJobStore on a small disk', () => {
   it('refuses what would not fit with all that is promised already, before it writes', async () => {
     await openOn('size=20m');
     const first = await create(8 * megabyte);
+    expect((await store.lookAtDisk()).refusal).toBeNull();
     expect(await refusal(8 * megabyte)).toContain("the server's disk has too little free space");
     expect(readdirSync(directory).sort()).toEqual([first.id, 'lock'].sort());
     await store.remove(first.id);
@@ -137,6 +138,18 @@ withDisk('FileJobStore on a small disk', () => {
     await expect(store.withPixelFile(record.id, pixels, use)).resolves.toContain(record.id);
   });
 
+  it('says of a full disk what it tells a job', async () => {
+    await openOn('size=20m');
+    expect(await store.lookAtDisk()).toEqual({ free: expect.any(Number), refusal: null });
+    const filler = fill();
+    expect(await store.lookAtDisk()).toMatchObject({
+      free: 0,
+      refusal: { message: "the server's disk has too little free space" },
+    });
+    unlinkSync(filler);
+    expect((await store.lookAtDisk()).refusal).toBeNull();
+  });
+
   it('removes jobs from a full disk', async () => {
     await openOn('size=20m');
     const record = await create(0);
@@ -152,6 +165,7 @@ withDisk('FileJobStore on a small disk', () => {
     try {
       expect(await refusal(0)).toContain("the server's disk takes no files");
       expect(warnings.at(-1)).toContain('EROFS');
+      expect((await store.lookAtDisk()).refusal?.message).toBe("the server's disk takes no files");
     } finally {
       execFileSync('umount', [directory]);
     }

@@ -2,8 +2,9 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ServiceError } from '../service.error.js';
 import { codeOf } from './disk-error.js';
-import { readWhole, replaceFiles, type DiskWait, type FileContent } from './durable-file.js';
+import { readExactly, readWhole, replaceFiles, type DiskWait, type FileContent } from './durable-file.js';
 import { isInput, temporarySuffix } from './job-files.js';
+import { maxJsonBytes } from './job-record.js';
 import type { StoreUsage } from './store-usage.js';
 
 /** One job's files: what they take, and whose turn it is to change them. */
@@ -100,14 +101,20 @@ export class JobFolder {
     await this.replace([file], null);
   }
 
-  /** @throws ServiceError NOT_FOUND */
-  async read(name: string, maxBytes?: number): Promise<Buffer> {
-    if (!this.sizes.has(name)) throw notFound();
-    try {
-      return await readWhole(join(this.path, name), maxBytes);
-    } catch (error) {
-      throw this.erased ? notFound() : error;
-    }
+  /**
+   * A file that is written once: a picture. One that was cut behind the server's back would be a broken picture, or a client's fault.
+   * @throws ServiceError NOT_FOUND; Error when it is not as it was stored
+   */
+  readPicture(name: string): Promise<Buffer> {
+    return this.read(name, (path, bytes) => readExactly(path, bytes));
+  }
+
+  /**
+   * Its size is not looked at, for a record may be replaced at this moment; JSON that was cut is none any more.
+   * @throws ServiceError NOT_FOUND
+   */
+  readJson(name: string): Promise<Buffer> {
+    return this.read(name, (path) => readWhole(path, maxJsonBytes));
   }
 
   async drop(names: readonly string[]): Promise<void> {
@@ -135,6 +142,16 @@ export class JobFolder {
   /** It is no job any more, whatever may be left of it. */
   get isErased(): boolean {
     return this.erased;
+  }
+
+  private async read(name: string, read: (path: string, bytes: number) => Promise<Buffer>): Promise<Buffer> {
+    const bytes = this.sizes.get(name);
+    if (bytes === undefined) throw notFound();
+    try {
+      return await read(join(this.path, name), bytes);
+    } catch (error) {
+      throw this.erased ? notFound() : error;
+    }
   }
 
   private async replace(files: readonly FileContent[], wait: DiskWait | null): Promise<number> {

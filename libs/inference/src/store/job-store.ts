@@ -1,4 +1,5 @@
 import type { JobEvent, JobRecord } from '../job.types.js';
+import type { DiskState } from './storage-limit.js';
 
 /** Injection token of the JobStore. */
 export const JOB_STORE = Symbol('JobStore');
@@ -43,7 +44,7 @@ export interface JobStore {
   remove(jobId: string): Promise<void>;
   /** Of all jobs, with what is reserved. */
   usedBytes(): number;
-  /** Of the disk; null when it does not tell. */
-  freeBytes(): Promise<number | null>;
+  /** How its disk is now, with what is promised to jobs. Never rejects. */
+  lookAtDisk(): Promise<DiskState>;
   bytesOf(jobId: string): number;
 }
