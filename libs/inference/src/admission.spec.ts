@@ -22,6 +22,8 @@ function admissionFor(request: JobRequest): Admission {
 }
 
 describe(Admission.name, () => {
+  beforeAll(() => void Logger.overrideLogger(false));
+
   it('lets in what fits to the byte, and nothing larger', () => {
     const admission = admissionFor(sized(512, 256));
     expect(() => admission.assertFits(sized(512, 256), { previews: 0 })).not.toThrow();

@@ -21,6 +21,7 @@ export type {
   JobState,
   JobTimings,
   JobWarning,
+  OpenImage,
 } from './job.types.js';
 export { JobStorage, type StorageUse } from './job-storage.js';
 export { askedParameters } from './parameters.js';

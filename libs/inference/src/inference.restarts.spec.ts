@@ -136,7 +136,7 @@ describe(InferenceService.name, () => {
       await bench.kill();
       expect(bench.server.runner.runs).toHaveLength(0);
       expect(((await bench.answered(await bench.submit(keyed))) as Outcome).result.images[0]?.bytes.toString()).toBe('mine');
-      expect((await bench.server.service.image(job.id, 0))?.bytes.toString()).toBe('mine');
+      expect(await bench.imageText(job.id, 0)).toBe('mine');
     });
 
     it('tells nobody of an end that it had not stored', async () => {

@@ -86,23 +86,23 @@ describe(InferenceService.name, () => {
     it('nothing of a job that never was', async () => {
       expect(await bench.server.service.view('nobody')).toBeNull();
       expect(await bench.server.service.cancel('nobody')).toBeNull();
-      expect(await bench.server.service.image('nobody', 0)).toBeNull();
+      expect(await bench.imageText('nobody', 0)).toBeNull();
     });
 
     it('images when the job has completed, and not before', async () => {
       const job = await bench.submitRunning(isAsync);
-      await expect(bench.server.service.image(job.id, 0)).rejects.toMatchObject({ code: 'NOT_READY', retryAfterS: 1 });
+      await expect(bench.imageText(job.id, 0)).rejects.toMatchObject({ code: 'NOT_READY', retryAfterS: 1 });
       bench.server.runner.latest.finish(jobResult('mine'));
       await settled();
-      expect((await bench.server.service.image(job.id, 0))?.bytes.toString()).toBe('mine');
-      expect(await bench.server.service.image(job.id, 1)).toBeNull();
+      expect(await bench.imageText(job.id, 0)).toBe('mine');
+      expect(await bench.imageText(job.id, 1)).toBeNull();
     });
 
     it('no image of a job that has failed', async () => {
       const job = await bench.submitRunning(isAsync);
       bench.server.runner.latest.fail(new EngineError('OUT_OF_MEMORY', 'too large'));
       await settled();
-      expect(await bench.server.service.image(job.id, 0)).toBeNull();
+      expect(await bench.imageText(job.id, 0)).toBeNull();
     });
 
     it('an image in another format, as if it had been asked for', async () => {
@@ -208,7 +208,7 @@ describe(InferenceService.name, () => {
     bench.server.runner.latest.finish(jobResult('mine'));
     expect(((await outcome) as Outcome).result.images[0]?.bytes.toString()).toBe('mine');
     expect(await bench.stateOf(job.id)).toBe('completed');
-    expect((await bench.server.service.image(job.id, 0))?.bytes.toString()).toBe('mine');
+    expect(await bench.imageText(job.id, 0)).toBe('mine');
     expect((await bench.server.service.watch(job.id).since(0)).at(-1)?.name).toBe('completed');
     bench.server.store.before = () => {};
     await bench.server.end();

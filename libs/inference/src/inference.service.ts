@@ -9,7 +9,7 @@ import { StoredJobError } from './job-error.js';
 import { JobLedger } from './job-ledger.js';
 import type { JobView, JobWatch, Outcome, SubmittedJob } from './job-view.js';
 import { Job } from './job.js';
-import type { JobEvent, JobImage, JobOrder, JobRecord, JobRequest } from './job.types.js';
+import type { JobEvent, JobImage, JobOrder, JobRecord, JobRequest, OpenImage } from './job.types.js';
 import { LiveClients } from './live-clients.js';
 import type { UsedParameters } from './parameters.js';
 import { interrupted, restartRetryAfterS } from './queue/end-reasons.js';
@@ -126,10 +126,10 @@ export class InferenceService {
   }
 
   /**
-   * Null: the job ended without such an image.
+   * For whoever reads or destroys its stream. Null: the job ended without such an image.
    * @throws ServiceError NOT_READY before its end
    */
-  async image(id: string, index: number): Promise<JobImage | null> {
+  async openImage(id: string, index: number): Promise<OpenImage | null> {
     const view = await this.view(id);
     if (!view) return null;
     const { record, etaMs } = view;
@@ -139,7 +139,7 @@ export class InferenceService {
         retryAfterS,
       });
     }
-    return this.ledger.image(record, index);
+    return this.ledger.openImage(record, index);
   }
 
   /** An image of a job that was drawn as PNG, in another format. */

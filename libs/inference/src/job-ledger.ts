@@ -1,10 +1,11 @@
 import { configTokens, type AppConfig } from '@app/config';
 import type { ImageFile } from '@app/image-processing';
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
+import { Readable } from 'node:stream';
 import { IdempotencyIndex } from './idempotency-index.js';
 import type { PreviewData } from './job-events.js';
 import { isEnd, Job } from './job.js';
-import type { JobEvent, JobImage, JobRecord, JobResult } from './job.types.js';
+import type { JobEvent, JobImage, JobRecord, JobResult, OpenImage } from './job.types.js';
 import { JobShelf } from './job-shelf.js';
 import type { JobView } from './job-view.js';
 import { assertStorable, largestResult } from './result-size.js';
@@ -122,6 +123,16 @@ export class JobLedger implements OnApplicationShutdown {
     if (held) return held;
     const bytes = await this.readOrNull(record.id, () => this.store.readImage(record.id, index));
     return bytes && { ...info, bytes };
+  }
+
+  /** The same as a stream, which somebody must read or destroy. */
+  async openImage(record: JobRecord, index: number): Promise<OpenImage | null> {
+    const info = record.outcome?.images[index];
+    if (!info) return null;
+    const held = this.live.get(record.id)?.result?.images[index];
+    if (held) return { format: held.format, length: held.bytes.length, stream: Readable.from([held.bytes]) };
+    const file = await this.readOrNull(record.id, () => this.store.openImage(record.id, index));
+    return file && { format: info.format, ...file };
   }
 
   expiryOf({ id, finishedAt }: JobRecord): Pick<JobView, 'expiresAt' | 'keptMs'> {

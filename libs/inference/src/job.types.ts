@@ -1,5 +1,6 @@
 import type { GenerateRequest, Progress } from '@app/engine';
 import type { ImageFormat, OutputFormat } from '@app/image-processing';
+import type { Readable } from 'node:stream';
 import type { JobError } from './job-error.js';
 
 export type JobKind = 'text-to-image' | 'image-to-image';
@@ -51,6 +52,13 @@ export interface JobImageInfo {
 
 export interface JobImage extends Omit<JobImageInfo, 'bytes'> {
   bytes: Buffer;
+}
+
+/** A picture on its way out, for whoever reads or destroys it. */
+export interface OpenImage extends Pick<JobImage, 'format'> {
+  /** In bytes. */
+  length: number;
+  stream: Readable;
 }
 
 export interface JobWarning {

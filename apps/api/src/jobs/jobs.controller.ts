@@ -1,12 +1,11 @@
 import { configTokens, type ServerConfig } from '@app/config';
 import { InferenceService, ServiceError, type JobView } from '@app/inference';
-import { Controller, Delete, Get, Header, Inject, Logger, Param, Req, Res, type StreamableFile } from '@nestjs/common';
+import { Controller, Delete, Get, Header, Inject, Logger, Param, Req, Res, StreamableFile } from '@nestjs/common';
 import { ApiHeader, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { mediaTypes } from '@app/image-processing';
 import type { Request, Response } from 'express';
 import { ApiErrors } from '../errors/error.response.js';
 import { invalidFields } from '../fields/invalid-fields.js';
-import { bytesAnswer } from '../images/image.response.js';
 import { EventStream, streamHeaders } from './event-stream.js';
 import { JobAccess, noSuchJob } from './job-access.js';
 import { JobLinks } from './job-links.js';
@@ -117,12 +116,12 @@ export class JobsController {
   ): Promise<StreamableFile> {
     const view = await this.access.read(request, id);
     const index = imageIndex(k, view);
-    const image = index === null ? null : await this.inference.image(id, index);
+    const image = index === null ? null : await this.inference.openImage(id, index);
     if (!image) throw new ServiceError('NOT_FOUND', 'the job has no such image');
     response.setHeader('Cache-Control', `private, max-age=${secondsLeft(view)}, immutable`);
     // Pages that may call the service may also show its pictures.
     if (this.server.corsOrigins.length > 0) response.setHeader('Cross-Origin-Resource-Policy', 'cross-origin');
-    return bytesAnswer(image);
+    return new StreamableFile(image.stream, { type: mediaTypes[image.format], length: image.length });
   }
 
   private async describe(id: string): Promise<JobResponse | null> {

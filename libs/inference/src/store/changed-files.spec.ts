@@ -49,7 +49,8 @@ describe('FileJobStore whose files somebody else changes', () => {
     await finish();
     await restart();
     truncateSync(pathOf('image-0'), 10);
-    await expect(store.readImage(record.id, 0)).rejects.toThrow(`${pathOf('image-0')}: 18 bytes were stored, 10 are there`);
+    for (const read of [store.readImage(record.id, 0), store.openImage(record.id, 0)])
+      await expect(read).rejects.toThrow(`${pathOf('image-0')}: 18 bytes were stored, 10 are there`);
     expect(await store.readImage(record.id, 1)).toEqual(images[1]);
     appendFileSync(pathOf('image-1'), 'x');
     await expect(store.readImage(record.id, 1)).rejects.toThrow(`${pathOf('image-1')}: 11 bytes were stored, 12 are there`);

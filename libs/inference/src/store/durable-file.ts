@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { temporarySuffix } from './job-files.js';
 
 export interface FileContent {
@@ -87,17 +88,34 @@ export function readWhole(path: string, maxBytes: number): Promise<Buffer> {
 
 /** @throws Error when it is no file, or one of another size: somebody else has changed it */
 export function readExactly(path: string, bytes: number): Promise<Buffer> {
-  return read(path, (size) => {
+  return read(path, exactly(path, bytes));
+}
+
+function exactly(path: string, bytes: number) {
+  return (size: number) => {
     if (size !== bytes) throw new Error(`${path}: ${bytes} bytes were stored, ${size} are there`);
-  });
+  };
+}
+
+/**
+ * The same, of which a few pieces are in memory at a time.
+ * @throws Error when it is no file, or one of another size: somebody else has changed it
+ */
+export async function openExactly(path: string, bytes: number): Promise<Readable> {
+  const handle = await open(path, constants.O_RDONLY | noLinks);
+  try {
+    await checkFile(handle, exactly(path, bytes));
+    return handle.createReadStream();
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
 }
 
 async function read(path: string, checkSize: (size: number) => void): Promise<Buffer> {
   const handle = await open(path, constants.O_RDONLY | noLinks);
   try {
-    const stats = await handle.stat();
-    if (!stats.isFile()) throw new Error('not a file');
-    checkSize(stats.size);
+    await checkFile(handle, checkSize);
     const bytes = await handle.readFile();
     // It may have been cut since.
     checkSize(bytes.length);
@@ -105,4 +123,10 @@ async function read(path: string, checkSize: (size: number) => void): Promise<Bu
   } finally {
     await handle.close();
   }
+}
+
+async function checkFile(handle: FileHandle, checkSize: (size: number) => void): Promise<void> {
+  const stats = await handle.stat();
+  if (!stats.isFile()) throw new Error('not a file');
+  checkSize(stats.size);
 }

@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -123,6 +124,28 @@ describe(FileJobStore.name, () => {
     await expect(tooLate).rejects.toMatchObject({ code: 'NOT_FOUND' });
     expect(readdirSync(directory)).toEqual(['lock']);
     expect(await reopen()).toEqual([]);
+  });
+
+  it('gives a picture piece by piece, and keeps no file open of one that nobody reads', async () => {
+    const large = Buffer.alloc(1_000_000, 'a picture');
+    const record = await create();
+    await store.finish(completed(record, [large]), [large], quick);
+    const openFiles = () => readdirSync('/proc/self/fd').length;
+    const before = openFiles();
+    const { length, stream } = await store.openImage(record.id, 0);
+    const pieces: Buffer[] = [];
+    for await (const piece of stream) pieces.push(piece as Buffer);
+    expect(length).toBe(large.length);
+    expect(pieces.length).toBeGreaterThan(10);
+    expect(Buffer.concat(pieces).equals(large)).toBe(true);
+
+    const unread = await store.openImage(record.id, 0);
+    expect(openFiles()).toBe(before + 1);
+    await store.remove(record.id);
+    unread.stream.destroy();
+    await once(unread.stream, 'close');
+    expect(openFiles()).toBe(before);
+    await expect(store.openImage(record.id, 0)).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
 
   it('counts of a new job what it has told that it would', async () => {

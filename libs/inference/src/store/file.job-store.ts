@@ -9,7 +9,7 @@ import { FolderLock } from './folder-lock.js';
 import { imageName, inputName, isInput, isJobId, pixelsName, previewEventId, previewName, recordName } from './job-files.js';
 import { JobFolder, notFound } from './job-folder.js';
 import { encodeEvent, encodeRecord, parseEvent, parseRecord } from './job-record.js';
-import type { JobStore, StoreOptions } from './job-store.js';
+import type { JobStore, OpenFile, StoreOptions } from './job-store.js';
 import { prepareDirectory } from './jobs-directory.js';
 import { checkLimit, lookAtDisk, refusalOf, StorageRefusal, type DiskState } from './storage-limit.js';
 import { StoreUsage } from './store-usage.js';
@@ -134,6 +134,10 @@ export class FileJobStore implements JobStore {
 
   async readImage(jobId: string, index: number): Promise<Buffer> {
     return this.find(jobId).readPicture(imageName(index));
+  }
+
+  async openImage(jobId: string, index: number): Promise<OpenFile> {
+    return this.find(jobId).openPicture(imageName(index));
   }
 
   async withPixelFile<T>(jobId: string, bytes: Uint8Array, use: (path: string) => Promise<T>): Promise<T> {

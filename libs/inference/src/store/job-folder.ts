@@ -2,9 +2,10 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ServiceError } from '../service.error.js';
 import { codeOf } from './disk-error.js';
-import { readExactly, readWhole, replaceFiles, type DiskWait, type FileContent } from './durable-file.js';
+import { openExactly, readExactly, readWhole, replaceFiles, type DiskWait, type FileContent } from './durable-file.js';
 import { isInput, temporarySuffix } from './job-files.js';
 import { maxJsonBytes } from './job-record.js';
+import type { OpenFile } from './job-store.js';
 import type { StoreUsage } from './store-usage.js';
 
 /** One job's files: what they take, and whose turn it is to change them. */
@@ -109,6 +110,12 @@ export class JobFolder {
     return this.read(name, (path, bytes) => readExactly(path, bytes));
   }
 
+  /** The same as a stream, which somebody must read or destroy. */
+  async openPicture(name: string): Promise<OpenFile> {
+    const length = this.sizes.get(name) ?? 0;
+    return { length, stream: await this.read(name, openExactly) };
+  }
+
   /**
    * Its size is not looked at, for a record may be replaced at this moment; JSON that was cut is none any more.
    * @throws ServiceError NOT_FOUND
@@ -144,7 +151,7 @@ export class JobFolder {
     return this.erased;
   }
 
-  private async read(name: string, read: (path: string, bytes: number) => Promise<Buffer>): Promise<Buffer> {
+  private async read<T>(name: string, read: (path: string, bytes: number) => Promise<T>): Promise<T> {
     const bytes = this.sizes.get(name);
     if (bytes === undefined) throw notFound();
     try {

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { JobEvent, JobRecord } from '../job.types.js';
 import type { DiskState } from './storage-limit.js';
 
@@ -7,6 +8,13 @@ export const JOB_STORE = Symbol('JobStore');
 export interface StoreOptions {
   /** Waits for the disk: whoever is told of it finds it after a power cut too. */
   durable: boolean;
+}
+
+/** A few pieces of it are in memory at a time. */
+export interface OpenFile {
+  /** In bytes. */
+  length: number;
+  stream: Readable;
 }
 
 /** Jobs as files: what is told to be accepted is found again by the next server. */
@@ -36,6 +44,8 @@ export interface JobStore {
   readRecord(jobId: string): Promise<JobRecord>;
   readInput(jobId: string, index: number): Promise<Buffer>;
   readImage(jobId: string, index: number): Promise<Buffer>;
+  /** The same as a stream, which somebody must read or destroy. */
+  openImage(jobId: string, index: number): Promise<OpenFile>;
   /**
    * Pixels of an input as a file, for a process beside this one, until `use` has settled.
    * @throws ServiceError STORAGE_FULL
