@@ -100,6 +100,8 @@ const placeholders: readonly [RegExp, string][] = [
   [/=N$/, '=2'],
   [/=BYTES$/, '=2000000000'],
   [/HOST/, 'localhost'],
+  // A folder must be there.
+  [/=\/models$/, `=${join(projectRoot, 'models')}`],
 ];
 
 describe.each(named)('%s.md', (guide) => {
