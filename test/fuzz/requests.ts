@@ -60,7 +60,7 @@ function deliveryOf({ expects }: Draft): Arbitrary<Delivery> {
 
 function assemble(
   operation: Operation,
-  { target, exact }: Target,
+  { target, exact, hasQuery }: Target,
   drawn: DrawnHeaders,
   draft: Draft,
   delivery: Delivery,
@@ -69,7 +69,7 @@ function assemble(
   const right = exact && method === operation.method;
   const given = draft.contentType === null ? {} : { 'content-type': draft.contentType };
   // Which form the answer may have is no matter of the fields, but a picture needs one that can be made.
-  const sure = right && drawn.calm && (draft.expects.kind === 'refused' || drawn.headers['accept'] === undefined);
+  const sure = right && !hasQuery && drawn.calm && (draft.expects.kind === 'refused' || drawn.headers['accept'] === undefined);
   const body = draft.contentType === null && draft.body.length === 0 ? null : draft.body;
   return new FuzzRequest(
     method,

@@ -9,6 +9,8 @@ export interface Target {
   target: string;
   /** Whether it is the operation's path beyond doubt. */
   exact: boolean;
+  /** With a query, in which no field may come. */
+  hasQuery: boolean;
 }
 
 /** As text in a path: halves of surrogate pairs, which have no UTF-8, become U+FFFD. */
@@ -38,7 +40,7 @@ const query: Arbitrary<string> = fc.oneof(
   fc.constantFrom('a=1', 'a=1&a=2', 'a[b]=c', '__proto__[x]=1', '%ff', '%', '&&&==', '?', 'token=x', 'a'.repeat(7000)),
 );
 
-/** The operation's path, at times with a query, which no route minds, or spelled in ways that may lead elsewhere. */
+/** The operation's path, at times with a query or spelled in ways that may lead elsewhere. */
 export function targetOf(operation: Operation): Arbitrary<Target> {
   const path = pathOf(operation);
   const bends: ((path: string) => string)[] = [
@@ -55,11 +57,16 @@ export function targetOf(operation: Operation): Arbitrary<Target> {
     (plain) => `http://127.0.0.1${plain}`,
   ];
   return fc.oneof(
-    { weight: 16, arbitrary: path.map((target) => ({ target, exact: true })) },
-    { weight: 1, arbitrary: fc.tuple(path, query).map(([plain, tail]) => ({ target: `${plain}?${tail}`, exact: true })) },
+    { weight: 16, arbitrary: path.map((target) => ({ target, exact: true, hasQuery: false })) },
     {
       weight: 1,
-      arbitrary: fc.tuple(path, fc.constantFrom(...bends)).map(([plain, bend]) => ({ target: bend(plain), exact: false })),
+      arbitrary: fc.tuple(path, query).map(([plain, tail]) => ({ target: `${plain}?${tail}`, exact: true, hasQuery: true })),
+    },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(path, fc.constantFrom(...bends))
+        .map(([plain, bend]) => ({ target: bend(plain), exact: false, hasQuery: false })),
     },
   );
 }
