@@ -36,7 +36,8 @@ const ends: Readonly<Record<Manner, readonly string[]>> = {
 
 describe(`${clientCount} clients at once (seed ${seed})`, () => {
   const folder = newJobsFolder();
-  const lives = new Lives(folder, ['queue.maxPending=50']);
+  // Two jobs each: one that a client has left may wait beside the next.
+  const lives = new Lives(folder, [`queue.maxPending=${2 * clientCount}`]);
   let alone: ReadonlyMap<string, string>;
   let clients: ChaosClient[] = [];
   let probe: Probe;
