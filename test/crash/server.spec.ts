@@ -121,7 +121,9 @@ describe('a job', () => {
       const answer = await client.postJson({ ...small, timeout_ms: 500 });
       nobodyNoticed();
       expect(await errorOf(answer)).toMatchObject({ status: 504, code: 'DEADLINE_EXCEEDED' });
-      await server.logged(hang);
+      const killed = await server.logged(hang);
+      // Until the next host has its model, requests are refused.
+      await server.logged(/^model loaded/, server.log.indexOf(killed));
       expect(firstOf(await client.draw(small)).width).toBe(small.width);
     });
 
