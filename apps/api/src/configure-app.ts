@@ -9,7 +9,7 @@ import { serveDocs } from './docs/openapi.js';
 import { answerHttpFaults } from './errors/http-faults.js';
 import { admitExpectations, refuseOddRequests } from './errors/odd-requests.js';
 import { HttpMetrics } from './metrics/http.metrics.js';
-import { cutOffSlowReaders } from './slow-readers.js';
+import { cutOffIdleClients } from './idle-clients.js';
 
 /** A client that sends slower than this holds a connection, not work: headers, then the whole request with its files. */
 const headersTimeoutMs = 60_000;
@@ -40,7 +40,7 @@ export function configureApp(
   http.requestTimeout = requestTimeoutMs;
   answerHttpFaults(http);
   admitExpectations(http);
-  cutOffSlowReaders(http);
+  cutOffIdleClients(http);
   if (docs.enabled) serveDocs(app, software, { withKeys: auth.keys !== null, publicUrl: server.publicUrl });
 }
 

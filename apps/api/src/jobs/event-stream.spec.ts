@@ -7,7 +7,7 @@ import { EventReader } from '../../../../test/fixtures/event-reader.js';
 import { ScriptedJob } from '../../../../test/fixtures/scripted-inference.js';
 import { faultsOf, startJobsApi, type JobsApi } from '../../../../test/fixtures/test-api.js';
 import request from 'supertest';
-import { cutOffSlowReaders } from '../slow-readers.js';
+import { cutOffIdleClients } from '../idle-clients.js';
 import { EventStream, keepAwakeMs } from './event-stream.js';
 
 async function whenever(holds: () => boolean): Promise<void> {
@@ -237,7 +237,7 @@ describe(EventStream.name, () => {
   async function serve(awakeMs = keepAwakeMs): Promise<number> {
     job = new ScriptedJob();
     server = createServer().listen(0, '127.0.0.1');
-    cutOffSlowReaders(server, 100);
+    cutOffIdleClients(server, 100);
     opened = once(server, 'request').then(([, response]: unknown[]) => response as ServerResponse);
     server.on('request', (_request, response: ServerResponse) => {
       new EventStream(response, job.watch(), 0, () => Promise.resolve({}), fail, awakeMs).open();
