@@ -1,11 +1,9 @@
-import { mediaTypes } from '@app/image-processing';
 import { applyDecorators } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiExtraModels, ApiHeader, ApiOkResponse, getSchemaPath } from '@nestjs/swagger';
 import { ApiErrors, header } from '../errors/error.response.js';
 import { JobResponse } from '../jobs/job.response.js';
-import { ImageResponse } from './image.response.js';
+import { imageContent, ImageResponse } from './image.response.js';
 
-const bytesSchema = { schema: { type: 'string', format: 'binary' } } as const;
 const everyAnswer = { 'X-Request-Id': header("the caller's, else a new one"), 'X-Job-Id': header('the same as id') };
 
 /** What all routes that draw have in common, for the OpenAPI document. */
@@ -30,7 +28,7 @@ export function ApiGeneration(): ClassDecorator & MethodDecorator {
       description: 'the images as JSON, or the bytes of one image when Accept allows image types only',
       content: {
         'application/json': { schema: { $ref: getSchemaPath(ImageResponse) } },
-        ...Object.fromEntries(Object.values(mediaTypes).map((type) => [type, bytesSchema])),
+        ...imageContent,
       },
       headers: {
         ...everyAnswer,

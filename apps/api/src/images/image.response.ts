@@ -7,6 +7,11 @@ import { Readable } from 'node:stream';
 /** A multiple of 3, so that the pieces' base64 is the whole's. */
 const pieceBytes = 3 * 32_768;
 
+/** The bytes of one image as an answer of the OpenAPI document. */
+export const imageContent = Object.fromEntries(
+  Object.values(mediaTypes).map((type) => [type, { schema: { type: 'string', format: 'binary' } }] as const),
+);
+
 export class DrawnImage {
   @ApiProperty({ type: String, format: 'byte', description: 'the file in base64' })
   b64_json: string;

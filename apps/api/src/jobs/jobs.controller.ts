@@ -6,6 +6,7 @@ import { mediaTypes } from '@app/image-processing';
 import type { Request, Response } from 'express';
 import { ApiErrors } from '../errors/error.response.js';
 import { invalidFields } from '../fields/invalid-fields.js';
+import { imageContent } from '../images/image.response.js';
 import { EventStream, streamHeaders } from './event-stream.js';
 import { JobAccess, noSuchJob } from './job-access.js';
 import { JobLinks } from './job-links.js';
@@ -16,7 +17,6 @@ const idParam = {
   description: 'id of the job, from the answer that took it',
   schema: { type: 'string', format: 'uuid' },
 } as const;
-const bytesSchema = { schema: { type: 'string', format: 'binary' } } as const;
 
 @ApiTags('jobs')
 @ApiErrors('INVALID_ARGUMENT', 'UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND', 'METHOD_NOT_ALLOWED', 'INTERNAL')
@@ -103,10 +103,7 @@ export class JobsController {
   })
   @ApiParam(idParam)
   @ApiParam({ name: 'k', schema: { type: 'integer', minimum: 0 }, description: 'index of the image' })
-  @ApiOkResponse({
-    description: 'the file',
-    content: Object.fromEntries(Object.values(mediaTypes).map((type) => [type, bytesSchema])),
-  })
+  @ApiOkResponse({ description: 'the file', content: imageContent })
   @ApiErrors('NOT_READY')
   async image(
     @Param('id') id: string,
