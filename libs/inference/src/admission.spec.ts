@@ -5,7 +5,7 @@ import { Logger } from '@nestjs/common';
 import { Admission } from './admission.js';
 import type { JobRequest } from './job.types.js';
 
-const limits = { minSide: 32, maxSide: 4096, maxPixels: 4194304 };
+const limits = { minSide: 32, maxSide: 4096, maxPixels: 4194304, maxSteps: 200 };
 const { memory } = demoModel;
 
 function sized(width: number, height: number, numImages = 1): JobRequest {
@@ -93,9 +93,15 @@ describe(Admission.name, () => {
       expect(error.mock.calls).toEqual([
         [expect.stringMatching(/^demo can draw nothing, the service is not ready: no picture fits beside the model: /)],
       ]);
-      expect(log.mock.calls).toEqual([['demo can draw: there is memory beside the model again']]);
+      expect(log.mock.calls).toEqual([['demo can draw again']]);
       jest.restoreAllMocks();
     });
+  });
+
+  it('takes nothing when a request may not have the steps that the model needs', () => {
+    const refusalWith = (maxSteps: number) => new Admission(new ScriptedEngine() as never, { ...limits, maxSteps }).refusalOfAll;
+    expect([demoModel.minSteps, refusalWith(2)]).toEqual([2, null]);
+    expect(refusalWith(1)).toBe('limits.maxSteps (1) is below the 2 steps that the model needs at least');
   });
 
   it('counts the start picture', () => {

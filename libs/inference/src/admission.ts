@@ -7,6 +7,8 @@ import { ServiceError } from './service.error.js';
 const mebibyte = 1024 * 1024;
 const remedy = 'the server needs more memory, or a larger model.memoryBudget';
 
+type Limits = Pick<LimitsConfig, 'minSide' | 'maxSide' | 'maxPixels' | 'maxSteps'>;
+
 /** Refuses what the device, or `model.memoryBudget`, can never hold. */
 @Injectable()
 export class Admission {
@@ -15,15 +17,19 @@ export class Admission {
 
   constructor(
     private readonly engine: EngineClient,
-    @Inject(configTokens.limits) private readonly limits: Pick<LimitsConfig, 'minSide' | 'maxSide' | 'maxPixels'>,
+    @Inject(configTokens.limits) private readonly limits: Limits,
   ) {
     engine.onChange(() => this.note());
   }
 
-  /** Why not even the smallest request fits beside the model; null: one does, or no model is loaded. */
+  /** Why the model that is loaded takes no request at all; null: it takes some, or there is none. */
   get refusalOfAll(): string | null {
     const { model } = this.engine.status();
-    if (!model || fits(smallestRequest(model, this.limits), model.memory)) return null;
+    if (!model) return null;
+    const { minSteps } = model;
+    const { maxSteps } = this.limits;
+    if (minSteps > maxSteps) return `limits.maxSteps (${maxSteps}) is below the ${minSteps} steps that the model needs at least`;
+    if (fits(smallestRequest(model, this.limits), model.memory)) return null;
     return `no picture fits beside the model: ${remedy}`;
   }
 
@@ -79,7 +85,7 @@ export class Admission {
     if (refusesAll === this.refusedAll) return;
     this.refusedAll = refusesAll;
     if (refusesAll) this.logger.error(`${choice.name} can draw nothing, the service is not ready: ${refusalOfAll}`);
-    else this.logger.log(`${choice.name} can draw: there is memory beside the model again`);
+    else this.logger.log(`${choice.name} can draw again`);
   }
 }
 

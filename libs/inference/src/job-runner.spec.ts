@@ -41,7 +41,7 @@ describe(JobRunner.name, () => {
     estimate = new DurationEstimate(engine);
     const decoder = new ImageDecoder({ maxInputPixels: 1_000_000, decodeTimeoutMs: 10_000 });
     const encoder = new ResultEncoder(new ImageEncoder(), decoder, software);
-    const admission = new Admission(engine as never, { minSide: 32, maxSide: 4096, maxPixels: 4194304 });
+    const admission = new Admission(engine as never, { minSide: 32, maxSide: 4096, maxPixels: 4194304, maxSteps: 200 });
     // The engine is used through its public methods alone, which the script has.
     runner = new JobRunner(
       engine as never,
