@@ -153,6 +153,22 @@ describe(fingerprintModelFolder.name, () => {
     await writeFile(join(folder, 'tokenizer/empty'), '');
     expect(await fingerprintModelFolder(folder)).not.toBe(first);
   });
+
+  // Nobody has checked those that the engine does not read: another precision, cloned without git-lfs.
+  it.each([
+    ['empty', ''],
+    ['a Git LFS pointer', 'version https://git-lfs.github.com/spec/v1\noid sha256:0\n'],
+    ['cut short in its header', '\u0010\0\0\0\0\0\0\0{"a":'],
+    ['no JSON', '\u0005\0\0\0\0\0\0\0{"a":'],
+  ])('takes a further weights file that is %s', async (_, content) => {
+    const first = await fingerprintModelFolder(folder);
+    const path = join(folder, 'vae/diffusion_pytorch_model.fp16.safetensors');
+    await writeFile(path, content);
+    const second = await fingerprintModelFolder(folder);
+    expect(second).not.toBe(first);
+    await writeFile(path, `${content}.`);
+    expect(await fingerprintModelFolder(folder)).not.toBe(second);
+  });
 });
 
 async function firstTensor(file: FileHandle): Promise<number> {
