@@ -83,6 +83,8 @@ describe(readGenerationDefaults.name, () => {
     ['{"width":256}', 'width and height'],
     ['{"width":"256","height":256}', 'width is "256"'],
     ['{"width":0,"height":256}', 'width is 0'],
+    ['{"width":16400,"height":16}', 'width is 16400, expected an integer from 1 to 16384'],
+    ['{"num_inference_steps":10001}', 'num_inference_steps is 10001, expected an integer from 1 to 10000'],
     ['{"num_inference_steps":2.5}', 'num_inference_steps is 2.5'],
     ['{"true_cfg_scale":21}', 'true_cfg_scale is 21'],
     ['{"negative_prompt":null}', 'negative_prompt is null'],
