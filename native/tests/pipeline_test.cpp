@@ -166,6 +166,16 @@ TEST_F(PipelineTest, AutoencoderCanBeStoppedBetweenPartsAndTiles) {
                std::runtime_error);
 }
 
+TEST_F(PipelineTest, TextEncoderCanBeStoppedBetweenLayers) {
+  const auto model = load_text_encoder(folder_, at::kFloat, at::kCPU);
+  int64_t polls = 0;
+  const at::Tensor polled = (*model)(request().prompt_ids, [&] { ++polls; });
+  EXPECT_EQ(polls, model->config().num_hidden_layers);
+  EXPECT_TRUE(polled.equal((*model)(request().prompt_ids)));
+  EXPECT_THROW((*model)(request().prompt_ids, [] { throw std::runtime_error("stop"); }),
+               std::runtime_error);
+}
+
 TEST_F(PipelineTest, NamesTheStageThatIsNotFinite) {
   const tests::TemporaryFolder folder;
   const auto fails = [&](const std::string& part, const std::string& stage, bool with_image) {
