@@ -202,14 +202,16 @@ Napi::Value EngineWrap::stats(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value EngineWrap::dispose(const Napi::CallbackInfo& info) {
-  session_->close();
-  return run_engine_job(
-      info.Env(), no_events(info.Env()),
-      [session = session_](JobChannel&) {
-        session->engine.unload();
-        return true;
-      },
-      [](Napi::Env env, bool) { return env.Undefined(); }, [] {});
+  return promise_of(info.Env(), [&]() -> Napi::Value {
+    session_->close();
+    return run_engine_job(
+        info.Env(), no_events(info.Env()),
+        [session = session_](JobChannel&) {
+          session->engine.unload();
+          return true;
+        },
+        [](Napi::Env env, bool) { return env.Undefined(); }, [] {});
+  });
 }
 
 }  // namespace qwen::addon

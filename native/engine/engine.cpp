@@ -62,7 +62,7 @@ std::string read_pipeline_class(const std::string& folder) {
   const auto index = weights::ConfigReader::open(folder + "/model_index.json");
   const std::string name = index.text("_class_name", "");
   if (name != kServedClass) {
-    index.fail("_class_name", "must be '" + std::string(kServedClass) + "', is '" + name + "'");
+    index.refuse("_class_name", "be '" + std::string(kServedClass) + "'");
   }
   return name;
 }

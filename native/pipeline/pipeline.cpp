@@ -138,7 +138,7 @@ void Pipeline::encode_prompts(Run& run) {
   const auto text_encoder = text_encoder_.lease([&] { run.poll(); });
   FiniteWatch watch("encode");
   const auto encode = [&](const std::vector<int64_t>& ids) {
-    const at::Tensor hidden = (*text_encoder)(ids);
+    const at::Tensor hidden = (*text_encoder)(ids, [&] { run.poll(); });
     const int64_t rows = hidden.size(0) - run.request.drop_index;
     const at::Tensor text =
         hidden.narrow(0, run.request.drop_index, std::min(rows, run.request.max_sequence_length));

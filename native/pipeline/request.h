@@ -72,8 +72,8 @@ struct GenerateResult {
   bool vae_tiled = false;
 };
 
-// Set from any thread, polled by the engine thread between steps, and between blocks and tiles on a
-// CPU.
+// Set from any thread, polled by the engine thread between steps and between layers of the text
+// encoder, on a CPU also between blocks and tiles.
 class CancelToken final {
  public:
   void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }

@@ -1,3 +1,5 @@
+#include <c10/util/StringUtil.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -23,38 +25,43 @@ void require(bool holds, const std::string& message) {
 void Pipeline::check(const GenerateRequest& r) const {
   const auto side = [&](const char* name, int64_t value) {
     require(value > 0 && value <= kMaxSide && value % size_multiple() == 0,
-            std::string(name) + " must be a multiple of " + std::to_string(size_multiple()) +
-                " up to " + std::to_string(kMaxSide) + ", got " + std::to_string(value));
+            c10::str(name, " must be a multiple of ", size_multiple(), " up to ", kMaxSide,
+                     ", got ", value));
   };
   side("width", r.width);
   side("height", r.height);
-  require(r.num_inference_steps >= min_steps() && r.num_inference_steps <= kMaxSteps,
-          "num_inference_steps must be from " + std::to_string(min_steps()) + " to " +
-              std::to_string(kMaxSteps) + ", got " + std::to_string(r.num_inference_steps));
-  require(r.num_images >= 1 && r.num_images <= kMaxImages,
-          "num_images must be from 1 to " + std::to_string(kMaxImages) + ", got " +
-              std::to_string(r.num_images));
-  require(r.previews >= 0 && r.previews <= kMaxPreviews, "previews must be from 0 to " +
-                                                             std::to_string(kMaxPreviews) +
-                                                             ", got " + std::to_string(r.previews));
-  require(r.max_sequence_length >= 1, "max_sequence_length must be at least 1");
-  require(std::isfinite(r.true_cfg_scale), "true_cfg_scale must be finite");
+  const auto within = [](const char* name, int64_t value, int64_t least, int64_t most) {
+    require(value >= least && value <= most,
+            c10::str(name, " must be from ", least, " to ", most, ", got ", value));
+  };
+  within("num_inference_steps", r.num_inference_steps, min_steps(), kMaxSteps);
+  within("num_images", r.num_images, 1, kMaxImages);
+  within("previews", r.previews, 0, kMaxPreviews);
+  require(r.max_sequence_length >= 1,
+          c10::str("max_sequence_length must be at least 1, got ", r.max_sequence_length));
+  require(std::isfinite(r.true_cfg_scale),
+          c10::str("true_cfg_scale must be finite, got ", r.true_cfg_scale));
   const auto longest =
       std::max(r.prompt_ids.size(), r.negative_prompt_ids ? r.negative_prompt_ids->size() : 0);
   const auto shortest = std::min(r.prompt_ids.size(),
                                  r.negative_prompt_ids ? r.negative_prompt_ids->size() : longest);
   require(r.drop_index >= 0 && static_cast<int64_t>(shortest) > r.drop_index,
-          "the prompt's tokens must go beyond the template's prefix");
+          c10::str("the prompt's tokens must go beyond the template's prefix of ", r.drop_index,
+                   ", got ", shortest, " tokens"));
   const int64_t offset = std::max(r.width, r.height) / size_multiple() / 2;
   const int64_t kept =
       std::min(static_cast<int64_t>(longest) - r.drop_index, r.max_sequence_length);
-  require(offset + kept <= kMaxRopePositions, "the prompt is too long for this size");
+  require(offset + kept <= kMaxRopePositions,
+          c10::str("the prompt is too long: ", kept, " tokens, at most ",
+                   kMaxRopePositions - offset, " go with ", r.width, " x ", r.height));
   if (r.image) {
     const RawImage& image = *r.image;
     require(image.channels == 3 && image.width > 0 && image.height > 0 &&
                 image.data.size() == static_cast<size_t>(image.width * image.height * 3),
-            "image must be width x height x 3 bytes");
-    require(r.strength > 0 && r.strength <= 1, "strength must be above 0 and at most 1");
+            c10::str("image must be width x height x 3 bytes, got ", image.width, " x ",
+                     image.height, " x ", image.channels, " in ", image.data.size(), " bytes"));
+    require(r.strength > 0 && r.strength <= 1,
+            c10::str("strength must be above 0 and at most 1, got ", r.strength));
   }
 }
 

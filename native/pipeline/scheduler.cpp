@@ -16,18 +16,18 @@ Scheduler Scheduler::read(const std::string& path) {
   }
   const std::string kind = file.text("_class_name", "FlowMatchEulerDiscreteScheduler");
   if (kind != "FlowMatchEulerDiscreteScheduler") {
-    file.fail("_class_name", "must be 'FlowMatchEulerDiscreteScheduler', is '" + kind + "'");
+    file.refuse("_class_name", "be 'FlowMatchEulerDiscreteScheduler'");
   }
   const std::string type = file.text("time_shift_type", "exponential");
   if (type != "exponential" && type != "linear") {
-    file.fail("time_shift_type", "must be 'exponential' or 'linear', is '" + type + "'");
+    file.refuse("time_shift_type", "be 'exponential' or 'linear'");
   }
   scheduler.exponential_ = type == "exponential";
   scheduler.use_dynamic_shifting_ = file.flag("use_dynamic_shifting", false);
   scheduler.shift_ = file.number("shift", 1.0);
   if (file.has("shift_terminal") && file.number("shift_terminal") != 0) {
     scheduler.shift_terminal_ = file.number("shift_terminal");
-    if (!(*scheduler.shift_terminal_ < 1)) file.fail("shift_terminal", "must be below 1");
+    if (!(*scheduler.shift_terminal_ < 1)) file.refuse("shift_terminal", "be below 1");
   }
   scheduler.base_shift_ = file.number("base_shift", scheduler.base_shift_);
   scheduler.max_shift_ = file.number("max_shift", scheduler.max_shift_);
@@ -35,7 +35,7 @@ Scheduler Scheduler::read(const std::string& path) {
       file.positive("base_image_seq_len", scheduler.base_image_seq_len_);
   scheduler.max_image_seq_len_ = file.positive("max_image_seq_len", scheduler.max_image_seq_len_);
   if (scheduler.max_image_seq_len_ == scheduler.base_image_seq_len_) {
-    file.fail("max_image_seq_len", "must differ from base_image_seq_len");
+    file.refuse("max_image_seq_len", "differ from base_image_seq_len");
   }
   scheduler.num_train_timesteps_ = file.positive("num_train_timesteps", 1000);
   return scheduler;

@@ -166,6 +166,16 @@ TEST_F(PipelineTest, AutoencoderCanBeStoppedBetweenPartsAndTiles) {
                std::runtime_error);
 }
 
+TEST_F(PipelineTest, TextEncoderCanBeStoppedBetweenLayers) {
+  const auto model = load_text_encoder(folder_, at::kFloat, at::kCPU);
+  int64_t polls = 0;
+  const at::Tensor polled = (*model)(request().prompt_ids, [&] { ++polls; });
+  EXPECT_EQ(polls, model->config().num_hidden_layers);
+  EXPECT_TRUE(polled.equal((*model)(request().prompt_ids)));
+  EXPECT_THROW((*model)(request().prompt_ids, [] { throw std::runtime_error("stop"); }),
+               std::runtime_error);
+}
+
 TEST_F(PipelineTest, NamesTheStageThatIsNotFinite) {
   const tests::TemporaryFolder folder;
   const auto fails = [&](const std::string& part, const std::string& stage, bool with_image) {
@@ -192,7 +202,8 @@ TEST_F(PipelineTest, TakesPromptsUpToTheEndOfTheRotaryTable) {
   r.prompt_ids.resize(34 + 4096 - 64 / 16 / 2, r.prompt_ids.back());
   EXPECT_EQ(pipeline.generate(r, {}, never_).images.size(), 1u);
   r.prompt_ids.push_back(r.prompt_ids.back());
-  expect_error(ErrorCode::InvalidArgument, {"too long"}, [&] { pipeline.generate(r, {}, never_); });
+  expect_error(ErrorCode::InvalidArgument, {"too long: 4095 tokens, at most 4094 go with 64 x 48"},
+               [&] { pipeline.generate(r, {}, never_); });
 }
 
 TEST_F(PipelineTest, TilesBySizeAlone) {
@@ -222,14 +233,17 @@ TEST_F(PipelineTest, RefusesWhatWouldExhaustOrCorrupt) {
   refuse("num_images", [](auto& r) { r.num_images = 0; });
   refuse("previews", [](auto& r) { r.previews = 4; });
   refuse("previews", [](auto& r) { r.previews = -1; });
-  refuse("max_sequence_length", [](auto& r) { r.max_sequence_length = 0; });
-  refuse("true_cfg_scale",
+  refuse("max_sequence_length must be at least 1, got 0",
+         [](auto& r) { r.max_sequence_length = 0; });
+  refuse("true_cfg_scale must be finite, got nan",
          [](auto& r) { r.true_cfg_scale = std::numeric_limits<double>::quiet_NaN(); });
-  refuse("prefix", [](auto& r) { r.prompt_ids.resize(34); });
+  refuse("prefix of 34, got 34 tokens", [](auto& r) { r.prompt_ids.resize(34); });
   refuse("token id", [](auto& r) { r.prompt_ids.back() = 1 << 20; });
   refuse("token id", [](auto& r) { r.prompt_ids.back() = -1; });
-  refuse("image", [](auto& r) { r.image = RawImage{4, 4, 3, std::vector<uint8_t>(5)}; });
-  refuse("strength", [](auto& r) {
+  refuse("image must be width x height x 3 bytes, got 4 x 4 x 3 in 5 bytes", [](auto& r) {
+    r.image = RawImage{4, 4, 3, std::vector<uint8_t>(5)};
+  });
+  refuse("strength must be above 0 and at most 1, got 0", [](auto& r) {
     r.image = RawImage{4, 4, 3, std::vector<uint8_t>(48)};
     r.strength = 0;
   });

@@ -61,7 +61,7 @@ TEST(Weights, NamesAllFaultsTogether) {
   w.get("x.weight", {2});
   w.get("y.weight", {7});
   expect_error(ErrorCode::InvalidModel,
-               {"missing: gone.weight", "wrong dtype: x.weight",
+               {"missing: gone.weight", "wrong dtype: x.weight is Byte, expected floating point",
                 "wrong shape: y.weight is [1], expected [7]", "left over: z.weight"},
                [&] { w.finish(); });
 }

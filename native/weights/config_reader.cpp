@@ -17,9 +17,20 @@ void ConfigReader::fail(std::string_view key, const std::string& message) const 
   errors::throw_invalid_model(path_ + ": key '" + std::string(key) + "' " + message);
 }
 
+void ConfigReader::refuse(std::string_view key, const std::string& rule) const {
+  const Json* value = node_->find(key);
+  fail(key, "must " + rule + (value == nullptr ? "" : ", is " + value->shown()));
+}
+
 bool ConfigReader::has(std::string_view key) const {
   const Json* value = node_->find(key);
   return value != nullptr && !value->is_null();
+}
+
+std::optional<ConfigReader> ConfigReader::nested(std::string_view key) const {
+  const Json* value = node_->find(key);
+  if (value == nullptr || !value->is_object() || value->object().empty()) return std::nullopt;
+  return ConfigReader(path_, file_, value);
 }
 
 ConfigReader ConfigReader::nested_or_self(std::string_view key) const {
@@ -35,14 +46,14 @@ const Json& ConfigReader::at(std::string_view key) const {
 int64_t ConfigReader::positive(std::string_view key) const {
   const Json& value = at(key);
   if (!value.is_integer() || value.integer() < 1 || value.integer() > kLargestDimension) {
-    fail(key, "must be an integer from 1 to " + std::to_string(kLargestDimension));
+    refuse(key, "be an integer from 1 to " + std::to_string(kLargestDimension));
   }
   return value.integer();
 }
 
 int64_t ConfigReader::count(std::string_view key) const {
   const int64_t value = positive(key);
-  if (value > kLargestCount) fail(key, "must be at most " + std::to_string(kLargestCount));
+  if (value > kLargestCount) refuse(key, "be at most " + std::to_string(kLargestCount));
   return value;
 }
 
@@ -52,7 +63,7 @@ int64_t ConfigReader::positive(std::string_view key, int64_t fallback) const {
 
 double ConfigReader::number(std::string_view key) const {
   const Json& value = at(key);
-  if (!value.is_number()) fail(key, "must be a number");
+  if (!value.is_number()) refuse(key, "be a number");
   return value.number();
 }
 
@@ -63,23 +74,23 @@ double ConfigReader::number(std::string_view key, double fallback) const {
 bool ConfigReader::flag(std::string_view key, bool fallback) const {
   if (!has(key)) return fallback;
   const Json& value = at(key);
-  if (!value.is_bool()) fail(key, "must be true or false");
+  if (!value.is_bool()) refuse(key, "be true or false");
   return value.boolean();
 }
 
 std::string ConfigReader::text(std::string_view key, const std::string& fallback) const {
   if (!has(key)) return fallback;
   const Json& value = at(key);
-  if (!value.is_string()) fail(key, "must be a string");
+  if (!value.is_string()) refuse(key, "be a string");
   return value.string();
 }
 
 std::vector<int64_t> ConfigReader::integers(std::string_view key) const {
   const Json& value = at(key);
-  if (!value.is_array()) fail(key, "must be a list of integers");
+  if (!value.is_array()) refuse(key, "be a list of integers");
   std::vector<int64_t> result;
   for (const Json& item : value.array()) {
-    if (!item.is_integer()) fail(key, "must be a list of integers");
+    if (!item.is_integer()) refuse(key, "be a list of integers");
     result.push_back(item.integer());
   }
   return result;
@@ -87,10 +98,10 @@ std::vector<int64_t> ConfigReader::integers(std::string_view key) const {
 
 std::vector<double> ConfigReader::numbers(std::string_view key) const {
   const Json& value = at(key);
-  if (!value.is_array()) fail(key, "must be a list of numbers");
+  if (!value.is_array()) refuse(key, "be a list of numbers");
   std::vector<double> result;
   for (const Json& item : value.array()) {
-    if (!item.is_number()) fail(key, "must be a list of numbers");
+    if (!item.is_number()) refuse(key, "be a list of numbers");
     result.push_back(item.number());
   }
   return result;
@@ -98,10 +109,10 @@ std::vector<double> ConfigReader::numbers(std::string_view key) const {
 
 std::vector<bool> ConfigReader::flags(std::string_view key) const {
   const Json& value = at(key);
-  if (!value.is_array()) fail(key, "must be a list of true and false");
+  if (!value.is_array()) refuse(key, "be a list of true and false");
   std::vector<bool> result;
   for (const Json& item : value.array()) {
-    if (!item.is_bool()) fail(key, "must be a list of true and false");
+    if (!item.is_bool()) refuse(key, "be a list of true and false");
     result.push_back(item.boolean());
   }
   return result;

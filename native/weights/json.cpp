@@ -1,9 +1,11 @@
 #include "weights/json.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <unordered_set>
 
 #include "errors/error.h"
@@ -259,6 +261,33 @@ Json Json::read_file(const std::string& path, size_t max_bytes) {
     throw_invalid_model(path + ": cannot be read");
   }
   return parse(text, path);
+}
+
+std::string Json::shown() const {
+  constexpr size_t kMaxBytes = 100, kMaxItems = 8;
+  if (is_object()) return "an object";
+  if (is_null()) return "null";
+  if (is_bool()) return boolean() ? "true" : "false";
+  if (is_string()) {
+    const std::string& text = string();
+    size_t end = std::min(text.size(), kMaxBytes);
+    // Not within a UTF-8 character.
+    while (end > 0 && end < text.size() && (text[end] & 0xC0) == 0x80) --end;
+    std::string quoted = "'";
+    quoted.append(text, 0, end);
+    return quoted += end < text.size() ? "…'" : "'";
+  }
+  if (is_number()) {
+    std::ostringstream out;
+    is_integer() ? out << integer() : out << number();
+    return out.str();
+  }
+  const size_t count = array().size();
+  std::string items;
+  for (size_t i = 0; i < std::min(count, kMaxItems); ++i) {
+    items += (i == 0 ? "" : ", ") + (array()[i].is_array() ? "a list" : array()[i].shown());
+  }
+  return "[" + items + (count > kMaxItems ? ", …] of " + std::to_string(count) : "]");
 }
 
 const Json* Json::find(std::string_view key) const {

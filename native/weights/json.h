@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,6 +43,9 @@ class Json {
   // Null when this is no object or has no such key.
   const Json* find(std::string_view key) const;
 
+  // As a message shows it, whatever its size: 4, 'text', [1, 2], an object.
+  std::string shown() const;
+
  private:
   friend class JsonParser;
   std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object> value_;
@@ -58,6 +62,8 @@ class ConfigReader {
   static ConfigReader open(const std::string& path);
 
   bool has(std::string_view key) const;
+  // A nested object that is not empty, or nothing.
+  std::optional<ConfigReader> nested(std::string_view key) const;
   // A nested object, or this one where the key is absent (flat and nested layouts of one config).
   ConfigReader nested_or_self(std::string_view key) const;
 
@@ -73,10 +79,12 @@ class ConfigReader {
   std::vector<bool> flags(std::string_view key) const;
   // Refuses a configuration that the engine does not compute.
   void require_false(std::string_view key) const;
-  [[noreturn]] void fail(std::string_view key, const std::string& message) const;
+  // `rule` is what the value must be or do: `refuse("shift", "be above 0")`. What came is added.
+  [[noreturn]] void refuse(std::string_view key, const std::string& rule) const;
 
  private:
   ConfigReader(std::string path, std::shared_ptr<const Json> file, const Json* node);
+  [[noreturn]] void fail(std::string_view key, const std::string& message) const;
   const Json& at(std::string_view key) const;
 
   std::string path_;

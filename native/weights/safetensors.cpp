@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <optional>
 
 #include "errors/error.h"
 #include "weights/json.h"
@@ -21,7 +20,7 @@ namespace {
 constexpr size_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
 constexpr size_t kMaxDims = 8;
 
-std::optional<at::ScalarType> parse_dtype(const std::string& name) {
+const std::map<std::string, at::ScalarType>& dtypes() {
   static const std::map<std::string, at::ScalarType> kDtypes = {
       {"F64", at::kDouble},
       {"F32", at::kFloat},
@@ -36,8 +35,13 @@ std::optional<at::ScalarType> parse_dtype(const std::string& name) {
       {"U8", at::kByte},
       {"BOOL", at::kBool},
   };
-  const auto found = kDtypes.find(name);
-  return found == kDtypes.end() ? std::nullopt : std::optional(found->second);
+  return kDtypes;
+}
+
+std::string dtype_names() {
+  std::string names;
+  for (const auto& [name, type] : dtypes()) names += (names.empty() ? "" : ", ") + name;
+  return names;
 }
 
 }  // namespace
@@ -96,46 +100,65 @@ void SafetensorsFile::parse_header() {
   const Json header = Json::parse(text, path_ + " (header)");
   if (!header.is_object()) fail("header is not a JSON object");
   for (const auto& [name, item] : header.object()) {
-    if (name == "__metadata__") continue;
-    const Json* dtype = item.find("dtype");
-    const Json* shape = item.find("shape");
-    const Json* offsets = item.find("data_offsets");
-    if (dtype == nullptr || !dtype->is_string() || shape == nullptr || !shape->is_array() ||
-        offsets == nullptr || !offsets->is_array() || offsets->array().size() != 2) {
-      fail("tensor '" + name + "' needs dtype, shape and two data_offsets");
-    }
-    const auto scalar_type = parse_dtype(dtype->string());
-    if (!scalar_type) fail("tensor '" + name + "' has the unknown dtype '" + dtype->string() + "'");
-
-    Entry entry{*scalar_type, {}, 0, 0};
-    if (shape->array().size() > kMaxDims) fail("tensor '" + name + "' has too many dimensions");
-    auto bytes = static_cast<int64_t>(c10::elementSize(*scalar_type));
-    bool empty = false;
-    for (const Json& dim : shape->array()) {
-      if (!dim.is_integer() || dim.integer() < 0) fail("tensor '" + name + "' has a bad shape");
-      entry.shape.push_back(dim.integer());
-      empty = empty || dim.integer() == 0;
-      // Strides are products too, and must fit where another dimension is 0.
-      if (__builtin_mul_overflow(bytes, std::max<int64_t>(dim.integer(), 1), &bytes)) {
-        fail("tensor '" + name + "' has an absurd shape");
-      }
-    }
-    if (empty) bytes = 0;
-    const Json& begin = offsets->array()[0];
-    const Json& end = offsets->array()[1];
-    if (!begin.is_integer() || !end.is_integer() || begin.integer() < 0 ||
-        end.integer() < begin.integer() || static_cast<size_t>(end.integer()) > data_size) {
-      fail("truncated or lying: tensor '" + name + "' ends outside the file's " +
-           std::to_string(data_size) + " bytes of data");
-    }
-    entry.begin = static_cast<size_t>(begin.integer());
-    entry.end = static_cast<size_t>(end.integer());
-    if (entry.end - entry.begin != static_cast<size_t>(bytes)) {
-      fail("tensor '" + name + "' has " + std::to_string(entry.end - entry.begin) +
-           " bytes, its dtype and shape need " + std::to_string(bytes));
-    }
-    entries_.emplace(name, std::move(entry));
+    if (name != "__metadata__") entries_.emplace(name, parse_entry(name, item, data_size));
   }
+}
+
+SafetensorsFile::Entry SafetensorsFile::parse_entry(const std::string& name, const Json& item,
+                                                    size_t data_size) const {
+  const Json* dtype = item.find("dtype");
+  const Json* shape = item.find("shape");
+  const Json* offsets = item.find("data_offsets");
+  if (dtype == nullptr || !dtype->is_string() || shape == nullptr || !shape->is_array() ||
+      offsets == nullptr || !offsets->is_array() || offsets->array().size() != 2) {
+    fail("tensor '" + name + "' needs dtype, shape and two data_offsets");
+  }
+  const auto type = dtypes().find(dtype->string());
+  if (type == dtypes().end()) {
+    fail("tensor '" + name + "' has the unknown dtype " + dtype->shown() + ", known are " +
+         dtype_names());
+  }
+  Entry entry{type->second, {}, 0, 0};
+  const int64_t bytes = parse_shape(name, *shape, entry);
+
+  const Json& begin = offsets->array()[0];
+  const Json& end = offsets->array()[1];
+  if (!begin.is_integer() || !end.is_integer() || begin.integer() < 0 ||
+      end.integer() < begin.integer() || static_cast<size_t>(end.integer()) > data_size) {
+    fail("truncated or lying: tensor '" + name + "' at " + offsets->shown() +
+         " ends outside the file's " + std::to_string(data_size) + " bytes of data");
+  }
+  entry.begin = static_cast<size_t>(begin.integer());
+  entry.end = static_cast<size_t>(end.integer());
+  if (entry.end - entry.begin != static_cast<size_t>(bytes)) {
+    fail("tensor '" + name + "' has " + std::to_string(entry.end - entry.begin) +
+         " bytes, its dtype and shape need " + std::to_string(bytes));
+  }
+  return entry;
+}
+
+int64_t SafetensorsFile::parse_shape(const std::string& name, const Json& shape,
+                                     Entry& entry) const {
+  const size_t dims = shape.array().size();
+  if (dims > kMaxDims) {
+    fail("tensor '" + name + "' has " + std::to_string(dims) + " dimensions, at most " +
+         std::to_string(kMaxDims) + " are allowed");
+  }
+  auto bytes = static_cast<int64_t>(c10::elementSize(entry.dtype));
+  bool empty = false;
+  for (const Json& dim : shape.array()) {
+    if (!dim.is_integer() || dim.integer() < 0) {
+      fail("tensor '" + name + "' has a bad shape: " + shape.shown() +
+           ", expected integers from 0 on");
+    }
+    entry.shape.push_back(dim.integer());
+    empty = empty || dim.integer() == 0;
+    // Strides are products too, and must fit where another dimension is 0.
+    if (__builtin_mul_overflow(bytes, std::max<int64_t>(dim.integer(), 1), &bytes)) {
+      fail("tensor '" + name + "' has an absurd shape: " + shape.shown());
+    }
+  }
+  return empty ? 0 : bytes;
 }
 
 // Tensors must tile the data: an overlap would let one name alias another, a gap hides bytes.

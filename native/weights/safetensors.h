@@ -10,6 +10,8 @@
 
 namespace qwen::weights {
 
+class Json;
+
 // A safetensors file, memory-mapped and read only: 8 bytes little-endian header size, a JSON header
 // `{name: {dtype, shape, data_offsets}}`, then the data. The file is untrusted: everything in the
 // header is checked against the file before a tensor can be made from it.
@@ -41,6 +43,9 @@ class SafetensorsFile final : public std::enable_shared_from_this<SafetensorsFil
   explicit SafetensorsFile(std::string path) : path_(std::move(path)) {}
   void map();
   void parse_header();
+  Entry parse_entry(const std::string& name, const Json& item, size_t data_size) const;
+  // Fills in the shape; gives the bytes that dtype and shape need.
+  int64_t parse_shape(const std::string& name, const Json& shape, Entry& entry) const;
   void check_coverage() const;
   [[noreturn]] void fail(const std::string& what) const;
 

@@ -158,7 +158,8 @@ std::optional<at::Tensor> Weights::take(std::string_view name, at::IntArrayRef s
     return std::nullopt;
   }
   if (!at::isFloatingType(stored.dtype())) {
-    state_->mismatches.push_back(c10::str("wrong dtype: ", full, " is ", stored.dtype()));
+    state_->mismatches.push_back(
+        c10::str("wrong dtype: ", full, " is ", stored.dtype(), ", expected floating point"));
     return std::nullopt;
   }
   at::Tensor tensor = stored.tensor();

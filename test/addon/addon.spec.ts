@@ -9,7 +9,7 @@ import {
   type Progress,
   type RawImage,
 } from '@app/engine';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -405,6 +405,14 @@ describe(toEngineError.name, () => {
     expect(error).toBeInstanceOf(EngineError);
     expect(error).toMatchObject({ code: 'INVALID_MODEL', message: expect.stringContaining('/nowhere') });
     await engine.dispose();
+  });
+});
+
+describe('a process that can start no thread', () => {
+  it.each(['load', 'dispose'])('is told so by the promise of %s', (call) => {
+    const command = [process.execPath, join(__dirname, 'no-thread.js'), call];
+    const output = execFileSync('prlimit', [`--stack=${64 * 2 ** 20}:`, ...command], { encoding: 'utf8' });
+    expect(output).toBe('rejects with OUT_OF_MEMORY\n');
   });
 });
 

@@ -89,7 +89,7 @@ RotaryRows TextModel::rotary(int64_t length) const {
   return {at::cos(angle).to(options), at::sin(angle).to(options)};
 }
 
-at::Tensor TextModel::operator()(const std::vector<int64_t>& ids) const {
+at::Tensor TextModel::operator()(const std::vector<int64_t>& ids, const weights::Poll& poll) const {
   for (const int64_t id : ids) {
     if (id < 0 || id >= config_.vocab_size) {
       throw errors::EngineError(errors::ErrorCode::InvalidArgument,
@@ -101,7 +101,10 @@ at::Tensor TextModel::operator()(const std::vector<int64_t>& ids) const {
   const at::Tensor rows = at::tensor(ids, at::kLong);
   at::Tensor x = embed_tokens_.index_select(0, rows).to(at::TensorOptions(device_).dtype(dtype_));
   const RotaryRows table = rotary(x.size(0));
-  for (const TextLayer& layer : layers_) x = layer(x, table);
+  for (const TextLayer& layer : layers_) {
+    if (poll) poll();
+    x = layer(x, table);
+  }
   return ops::rms_norm(x, norm_, config_.rms_norm_eps);
 }
 

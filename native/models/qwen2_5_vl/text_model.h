@@ -52,8 +52,9 @@ class TextModel final {
  public:
   TextModel(const weights::Weights& w, const TextConfig& config);
   // Token ids (int64, each below vocab_size) → hidden states after the final norm [S, hidden].
-  // Throws EngineError(InvalidArgument) for an id outside the vocabulary.
-  at::Tensor operator()(const std::vector<int64_t>& ids) const;
+  // Throws EngineError(InvalidArgument) for an id outside the vocabulary, and what `poll` throws,
+  // which is called before each layer.
+  at::Tensor operator()(const std::vector<int64_t>& ids, const weights::Poll& poll = {}) const;
 
   const TextConfig& config() const { return config_; }
 

@@ -17,28 +17,30 @@ Config Config::read(const std::string& path) {
 
   constexpr size_t kMaxLevels = 7;  // tiles are whole numbers of cells up to a ratio of 64
   if (config.dim_mult.size() < 2 || config.dim_mult.size() > kMaxLevels) {
-    file.fail("dim_mult", "must hold 2 to " + std::to_string(kMaxLevels) + " factors");
+    file.refuse("dim_mult", "hold 2 to " + std::to_string(kMaxLevels) + " factors");
   }
   for (const int64_t factor : config.dim_mult) {
     if (factor < 1 || factor > weights::kLargestDimension / config.base_dim) {
-      file.fail("dim_mult", "must hold factors from 1 on that keep base_dim x factor below " +
-                                std::to_string(weights::kLargestDimension));
+      file.refuse("dim_mult", "hold factors from 1 on that keep base_dim x factor below " +
+                                  std::to_string(weights::kLargestDimension));
     }
   }
   // One spatial halving a level but the last; the flags only say which of them also halve time,
   // which a single picture never does.
   if (file.flags("temperal_downsample").size() != config.dim_mult.size() - 1) {
-    file.fail("temperal_downsample", "must hold one flag less than dim_mult has factors");
+    file.refuse("temperal_downsample", "hold one flag less than dim_mult has factors");
   }
-  if (config.input_channels != 3) file.fail("input_channels", "must be 3 (RGB)");
+  if (config.input_channels != 3) file.refuse("input_channels", "be 3 (RGB)");
   if (file.has("attn_scales") && !file.numbers("attn_scales").empty()) {
-    file.fail("attn_scales", "must be empty: attention inside the levels is not computed");
+    file.refuse("attn_scales", "be empty: attention inside the levels is not computed");
   }
   const auto z_dim = static_cast<size_t>(config.z_dim);
-  if (config.latents_mean.size() != z_dim) file.fail("latents_mean", "must hold z_dim numbers");
-  if (config.latents_std.size() != z_dim) file.fail("latents_std", "must hold z_dim numbers");
+  if (config.latents_mean.size() != z_dim)
+    file.refuse("latents_mean", "hold z_dim = " + std::to_string(z_dim) + " numbers");
+  if (config.latents_std.size() != z_dim)
+    file.refuse("latents_std", "hold z_dim = " + std::to_string(z_dim) + " numbers");
   for (const double deviation : config.latents_std) {
-    if (!(deviation > 0)) file.fail("latents_std", "must hold positive numbers");
+    if (!(deviation > 0)) file.refuse("latents_std", "hold positive numbers");
   }
   return config;
 }

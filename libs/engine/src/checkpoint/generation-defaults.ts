@@ -16,12 +16,19 @@ interface Rule {
   accepts: (value: unknown) => boolean;
 }
 
-const positiveInteger = (value: unknown) => Number.isSafeInteger(value) && (value as number) > 0;
+/** What the engine draws at all (native/pipeline/request_check.cpp). */
+const maxSide = 16_384;
+const maxSteps = 10_000;
+
+const integerUpTo = (max: number) => ({
+  expected: `an integer from 1 to ${max}`,
+  accepts: (value: unknown) => Number.isInteger(value) && (value as number) >= 1 && (value as number) <= max,
+});
 
 const rules = new Map<string, Rule>([
-  ['width', { key: 'width', expected: 'a positive integer', accepts: positiveInteger }],
-  ['height', { key: 'height', expected: 'a positive integer', accepts: positiveInteger }],
-  ['num_inference_steps', { key: 'numInferenceSteps', expected: 'a positive integer', accepts: positiveInteger }],
+  ['width', { key: 'width', ...integerUpTo(maxSide) }],
+  ['height', { key: 'height', ...integerUpTo(maxSide) }],
+  ['num_inference_steps', { key: 'numInferenceSteps', ...integerUpTo(maxSteps) }],
   [
     'true_cfg_scale',
     {

@@ -6,6 +6,7 @@ import { modelComponents } from './model-folder.js';
 
 const topFiles = ['generation_defaults.json', 'model_index.json'];
 const sampleBytes = 4096;
+const lengthBytes = 8;
 const maxHeaderBytes = 100_000_000; // the format's own limit
 
 /**
@@ -40,22 +41,34 @@ async function filesOf(folder: string): Promise<string[]> {
 async function hashWeights(hash: Hash, path: string, size: number): Promise<void> {
   const file = await open(path);
   try {
-    const headerLength = Number((await readAt(file, 0, 8)).readBigUInt64LE());
-    const dataStart = 8 + headerLength;
-    if (headerLength > maxHeaderBytes || dataStart > size) throw new RangeError(`${path}: the header runs past the file`);
-    const header = await readAt(file, 8, headerLength);
-    hash.update(header);
-    for (const offset of tensorOffsets(header)) {
-      const start = dataStart + offset;
-      hash.update(await readAt(file, start, Math.max(0, Math.min(sampleBytes, size - start))));
-    }
+    for await (const part of telling(file, size)) hash.update(part);
   } finally {
     await file.close();
   }
 }
 
-function tensorOffsets(header: Buffer): number[] {
-  const tensors: unknown = JSON.parse(header.toString('utf8'));
+/** Header and beginnings of tensors. Files that the engine does not read may be anything: of those that are no weights, the beginning. */
+async function* telling(file: FileHandle, size: number): AsyncGenerator<Buffer> {
+  const length = await readAt(file, 0, lengthBytes);
+  const headerLength = length.length === lengthBytes ? Number(length.readBigUInt64LE()) : Infinity;
+  const dataStart = lengthBytes + headerLength;
+  const header = headerLength <= maxHeaderBytes && dataStart <= size ? await readAt(file, lengthBytes, headerLength) : null;
+  const offsets = header && tensorOffsets(header);
+  yield offsets ? header : await readAt(file, 0, sampleBytes);
+  for (const offset of offsets ?? []) {
+    const start = dataStart + offset;
+    yield await readAt(file, start, Math.max(0, Math.min(sampleBytes, size - start)));
+  }
+}
+
+/** Null when the header is not JSON. */
+function tensorOffsets(header: Buffer): number[] | null {
+  let tensors: unknown;
+  try {
+    tensors = JSON.parse(header.toString('utf8'));
+  } catch {
+    return null;
+  }
   return Object.values(isJsonObject(tensors) ? tensors : {})
     .map((tensor) => (isJsonObject(tensor) ? tensor['data_offsets'] : undefined))
     .flatMap((offsets) => (Array.isArray(offsets) && Number.isSafeInteger(offsets[0]) ? [offsets[0] as number] : []))

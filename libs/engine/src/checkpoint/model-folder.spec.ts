@@ -83,6 +83,8 @@ describe(readGenerationDefaults.name, () => {
     ['{"width":256}', 'width and height'],
     ['{"width":"256","height":256}', 'width is "256"'],
     ['{"width":0,"height":256}', 'width is 0'],
+    ['{"width":16400,"height":16}', 'width is 16400, expected an integer from 1 to 16384'],
+    ['{"num_inference_steps":10001}', 'num_inference_steps is 10001, expected an integer from 1 to 10000'],
     ['{"num_inference_steps":2.5}', 'num_inference_steps is 2.5'],
     ['{"true_cfg_scale":21}', 'true_cfg_scale is 21'],
     ['{"negative_prompt":null}', 'negative_prompt is null'],
@@ -152,6 +154,22 @@ describe(fingerprintModelFolder.name, () => {
     const first = await fingerprintModelFolder(folder);
     await writeFile(join(folder, 'tokenizer/empty'), '');
     expect(await fingerprintModelFolder(folder)).not.toBe(first);
+  });
+
+  // Nobody has checked those that the engine does not read: another precision, cloned without git-lfs.
+  it.each([
+    ['empty', ''],
+    ['a Git LFS pointer', 'version https://git-lfs.github.com/spec/v1\noid sha256:0\n'],
+    ['cut short in its header', '\u0010\0\0\0\0\0\0\0{"a":'],
+    ['no JSON', '\u0005\0\0\0\0\0\0\0{"a":'],
+  ])('takes a further weights file that is %s', async (_, content) => {
+    const first = await fingerprintModelFolder(folder);
+    const path = join(folder, 'vae/diffusion_pytorch_model.fp16.safetensors');
+    await writeFile(path, content);
+    const second = await fingerprintModelFolder(folder);
+    expect(second).not.toBe(first);
+    await writeFile(path, `${content}.`);
+    expect(await fingerprintModelFolder(folder)).not.toBe(second);
   });
 });
 
