@@ -8,8 +8,6 @@ import { field, file, formOf, formType } from '../fixtures/forms.js';
 import { hashOf, type JobClient } from './job-client.js';
 import { Service } from './service.js';
 
-jest.setTimeout(120_000);
-
 /* SIGTERM at every stage of the life of a server and of its jobs. */
 
 const large = { ...small, width: 512, height: 512, num_inference_steps: 3 };
@@ -81,15 +79,19 @@ describe('SIGTERM', () => {
     left.splice(0);
   }
 
-  /** Stops the host at that stage of the job, and sends the signal; the host goes on when the server knows of it. */
+  /**
+   * Pauses the host at that stage of the job, and sends the signal; the host goes on when the server knows of it. It is paused already:
+   * a job that has begun is at its first stage.
+   */
   async function stopAt(id: string, stage: string): Promise<void> {
     const reader = await client.events(id);
+    if (stage !== 'encoding') client.server.resumeHost();
     await eventually(`job ${id} is at ${stage}`, () => {
       if (stage === 'encoding') return reader.named('started').length > 0;
       const step = Number(reader.named('progress').findLast(({ data }) => data['stage'] === 'denoise')?.data['step'] ?? 0);
       return step >= (stage === 'decoding' ? large.num_inference_steps : 1);
     });
-    process.kill(host, 'SIGSTOP');
+    if (stage !== 'encoding') client.server.pauseHost();
     const { progress, status } = await client.job(id);
     expect(status).toBe('running');
     if (stage === 'encoding') expect(progress?.stage ?? 'encode').toBe('encode');
@@ -97,7 +99,7 @@ describe('SIGTERM', () => {
     if (stage === 'decoding') expect(progress).toMatchObject({ step: large.num_inference_steps });
     client.server.kill('SIGTERM');
     await client.server.logged(/^stopping/);
-    process.kill(host, 'SIGCONT');
+    client.server.resumeHost();
   }
 
   /** The next server runs it, as if for the first time; it would take too long to see that through. */
@@ -125,6 +127,7 @@ describe('SIGTERM', () => {
     'lets a job that is %s finish, and leaves or sends away what waits',
     async (stage) => {
       await begin();
+      client.server.pauseHost();
       const running = await client.accepted({ ...large, prompt: stage === 'encoding' ? '7'.repeat(1000) : large.prompt });
       const keyed = client.keyed(stage, small);
       left.push(await service.idOfKey(stage));
@@ -156,6 +159,7 @@ describe('SIGTERM', () => {
       await begin('server.shutdownGraceMs=1');
       const fields = stage === 'decoding' ? large : endless;
       const asynchronous = stage !== 'denoising';
+      client.server.pauseHost();
       const answer = asynchronous ? null : client.keyed('runs', fields);
       const id = asynchronous ? (await client.accepted(fields)).id : await service.idOfKey('runs');
       await stopAt(id, stage);
@@ -197,6 +201,8 @@ describe('SIGTERM in mid-upload', () => {
   it('refuses one that ends in time, and does not wait for one that does not', async () => {
     const client = await service.begin();
     const host = client.server.hostPid();
+    // The server stays as long as that.
+    client.server.pauseHost();
     const running = client.postJson({ ...small, width: 128, height: 128, num_inference_steps: 40 });
     const [ends, stalls] = [await begin(client), await begin(client)];
     await client.queueIs({ running: 1 });
@@ -206,6 +212,7 @@ describe('SIGTERM in mid-upload', () => {
     const { status, headers, text } = await ends.answer();
     expect([status, JSON.parse(text)]).toMatchObject([503, { error: { code: 'ENGINE_UNAVAILABLE' } }]);
     expect(headers['retry-after']).toEqual(retryAfter);
+    client.server.resumeHost();
     expect((await answerOf(await running)).images).toHaveLength(1);
     await expectGone(client.server, host);
     await expect(stalls.answer()).rejects.toThrow();
