@@ -71,6 +71,7 @@ describe('after a SIGKILL of the server', () => {
     const plain = fate(client.postJson(small));
     const plainId = await idOfPlain(known);
     await client.queueIs({ running: 1, pending: 3 });
+    await eventually('the reader has begun', () => reader.events.length > 0);
     await kill(client);
     expect([await waits, await plain]).toEqual(['lost', 'lost']);
     const told = reader.events.map(({ id }) => id);
