@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { answerOf, errorOf, fixture, small } from '../e2e/client.js';
+import { HostGate } from '../e2e/host-gate.js';
 import { eventually, isRunning, Server } from '../e2e/server.js';
 import { RawClient } from '../fixtures/raw-client.js';
 import { field, file, formOf, formType } from '../fixtures/forms.js';
@@ -35,9 +36,11 @@ async function expectInterrupted(answer: Promise<Response>): Promise<void> {
 }
 
 describe('SIGTERM before anything is served', () => {
+  const gate = new HostGate();
   let service: Service;
-  beforeEach(() => (service = new Service()));
+  beforeEach(() => (service = new Service(undefined, gate.variables)));
   afterEach(() => service.end());
+  afterAll(() => gate.end());
 
   it.each(['modules', 'listen'])('ends the server at once (%s)', async (moment) => {
     const preload = join(__dirname, 'stop-early.cjs');
@@ -53,10 +56,13 @@ describe('SIGTERM before anything is served', () => {
     first.server.kill('SIGKILL');
     await first.server.ended;
 
+    gate.close();
     const server = service.start();
     await server.logged(/^engine host started/);
     const host = server.hostPid();
     server.kill('SIGTERM');
+    await server.logged(/^stopping/);
+    gate.open();
     await expectGone(server, host);
     // The run that the SIGKILL ended counts, the one that never came does not.
     expect(service.storedJob(id)).toMatchObject({ state: 'queued', attempt: 1 });
