@@ -176,7 +176,7 @@ describe('followers of a job whose server is killed', () => {
   it('are told the rest by the next one, on ids that go on, and get the picture of an undisturbed run', async () => {
     const folder = newJobsFolder();
     const settings = ['--set', `jobs.directory=${folder}`];
-    const wanted = { ...small, num_inference_steps: 120, previews: 3 };
+    const wanted = { ...small, num_inference_steps: 200, previews: 3 };
     const first = await Server.ready(...settings);
     const undisturbed = await new Jobs(first).picture((await new Jobs(first).submit(wanted)).id);
     const page = await BrowserPage.open(`${first.url}/openapi.json`);
