@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -97,6 +97,12 @@ export class Server {
   pauseHost(): void {
     this.pausedHost = this.hostPid();
     process.kill(this.pausedHost, 'SIGSTOP');
+  }
+
+  /** A paused host runs for 50 ms and is paused again, by another process: also when this one is held up meanwhile. */
+  stepHost(): void {
+    const step = 'kill -CONT "$1"; sleep 0.05; kill -STOP "$1"';
+    execFileSync('sh', ['-c', step, 'sh', String(this.pausedHost)]);
   }
 
   /** Also when the server has ended: only a host that runs notices that. */

@@ -85,19 +85,15 @@ describe('SIGTERM', () => {
     left.splice(0);
   }
 
-  /**
-   * Pauses the host at that stage of the job, and sends the signal; the host goes on when the server knows of it. It is paused already:
-   * a job that has begun is at its first stage.
-   */
+  /** Brings the paused host to that stage of the job, sends the signal and waits until the server knows of it. */
   async function stopAt(id: string, stage: string): Promise<void> {
-    const reader = await client.events(id);
-    if (stage !== 'encoding') client.server.resumeHost();
-    await eventually(`job ${id} is at ${stage}`, () => {
-      if (stage === 'encoding') return reader.named('started').length > 0;
-      const step = Number(reader.named('progress').findLast(({ data }) => data['stage'] === 'denoise')?.data['step'] ?? 0);
-      return step >= (stage === 'decoding' ? large.num_inference_steps : 1);
+    const steps = { encoding: 0, denoising: 1, decoding: large.num_inference_steps }[stage] ?? NaN;
+    await eventually(`job ${id} is at ${stage}`, async () => {
+      const { status, progress } = await client.job(id);
+      const isThere = status !== 'queued' && (progress?.stage === 'denoise' ? progress.step : 0) >= steps;
+      if (!isThere) client.server.stepHost();
+      return isThere;
     });
-    if (stage !== 'encoding') client.server.pauseHost();
     const { progress, status } = await client.job(id);
     expect(status).toBe('running');
     if (stage === 'encoding') expect(progress?.stage ?? 'encode').toBe('encode');
@@ -105,7 +101,6 @@ describe('SIGTERM', () => {
     if (stage === 'decoding') expect(progress).toMatchObject({ step: large.num_inference_steps });
     client.server.kill('SIGTERM');
     await client.server.logged(/^stopping/);
-    client.server.resumeHost();
   }
 
   /** The next server runs it, as if for the first time; it would take too long to see that through. */
@@ -149,6 +144,7 @@ describe('SIGTERM', () => {
       expect(refused.headers.get('retry-after')).toEqual(retryAfter);
       expect(await errorOf(refused)).toMatchObject({ status: 503, code: 'ENGINE_UNAVAILABLE' });
       expect(await client.job(waiting.id)).toMatchObject({ status: 'queued', attempt: 0 });
+      client.server.resumeHost();
       await expectGone(client.server, host);
 
       await Promise.all(readers.map(({ ended }) => ended));
@@ -169,6 +165,7 @@ describe('SIGTERM', () => {
       const answer = asynchronous ? null : client.keyed('runs', fields);
       const id = asynchronous ? (await client.accepted(fields)).id : await service.idOfKey('runs');
       await stopAt(id, stage);
+      client.server.resumeHost();
       if (answer) await expectInterrupted(answer);
       await expectGone(client.server, host);
       const stored = service.storedJob(id);
