@@ -35,7 +35,8 @@ const shared = {
 };
 
 module.exports = {
-  testTimeout: 60000,
+  // A bound on hanging and not on speed: two busy processors take ten times as long as two idle ones.
+  testTimeout: 300000,
   projects: [
     { ...shared, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs}/**/*.spec.ts'] },
     { ...shared, displayName: 'addon', testMatch: ['<rootDir>/test/addon/**/*.spec.ts'] },

@@ -7,7 +7,7 @@ import { RawClient } from '../fixtures/raw-client.js';
 /** Minutes of work, if it were drawn to its end. */
 const endless = { ...small, width: 256, height: 256, num_inference_steps: 200 };
 const long = { ...small, num_inference_steps: 60 };
-const graceMs = 500;
+const graceMs = 2000;
 
 describe('work that nobody waits for', () => {
   let server: Server;
@@ -75,6 +75,7 @@ describe('work that nobody waits for', () => {
   });
 
   it('never begins when those who wait in line leave, and the others stay', async () => {
+    server.pauseHost();
     const running = client.file(long);
     await client.queueIs({ running: 1 });
     const leaving = [await send(endless), await send(endless), await send(endless)];
@@ -83,6 +84,7 @@ describe('work that nobody waits for', () => {
     await client.queueIs({ running: 1, pending: 4 });
     leaving.forEach((raw) => raw.leave());
     await client.queueIs({ running: 1, pending: 1 });
+    server.resumeHost();
     expect((await running).equals(asBefore.long)).toBe(true);
     expect((await staying).equals(asBefore.small)).toBe(true);
     expect(await whenIdle()).toEqual({ accepted: 5, ended: { completed: 2, failed: 0, cancelled: 3 } });
@@ -134,24 +136,31 @@ describe('work that nobody waits for', () => {
 
   it('goes on for a while when it can be asked for again, and for no longer', async () => {
     const key = { 'Idempotency-Key': 'left alone' };
-    (await send(endless, key)).leave();
+    const gone = await send(endless, key);
     await client.queueIs({ running: 1 });
+    const goneAt = performance.now();
+    gone.leave();
     expect(await whenIdle()).toMatchObject({ accepted: 1, ended: { cancelled: 1 } });
+    expect(performance.now() - goneAt).toBeGreaterThan(graceMs / 2);
+    server.pauseHost();
     const left = await send(long, { 'Idempotency-Key': 'came back' });
     await client.queueIs({ running: 1 });
+    server.resumeHost();
     left.leave();
     expect((await client.file(long, { 'idempotency-key': 'came back' })).equals(asBefore.long)).toBe(true);
     expect(await whenIdle()).toMatchObject({ accepted: 2, ended: { completed: 1, cancelled: 1 } });
   });
 
   it('goes on when only those leave who watch', async () => {
+    server.pauseHost();
     const { id } = await jobs.submit(long);
     for (let i = 0; i < 3; i++) {
       const raw = await RawClient.connect(server.port);
       await raw.ask('GET', `/jobs/${id}/events`);
-      await jobs.told(id, ({ name }) => name === 'progress');
+      await jobs.told(id, ({ name }) => name === 'started');
       raw.leave();
     }
+    server.resumeHost();
     expect((await jobs.picture(id)).equals(asBefore.long)).toBe(true);
   });
 

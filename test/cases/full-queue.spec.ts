@@ -38,6 +38,8 @@ describe('more requests than there is room for', () => {
 
   it(`are refused, ${requests} at once, and those that are accepted come to their end`, async () => {
     const before = await readLedger(server.url, sentBy('alice'));
+    // Until the queue has been full.
+    server.pauseHost();
     const running = client('alice').postJson(long);
     await client('alice').queueIs({ running: 1 });
     let deepest = 0;
@@ -53,7 +55,10 @@ describe('more requests than there is room for', () => {
       const { error } = (await answer.json()) as { error: { code: string } };
       return void refused.push({ status: answer.status, code: error.code, retryAfter: answer.headers.get('retry-after') });
     };
-    await Promise.all(Array.from({ length: requests }, (_, i) => send(i)));
+    const sent = Promise.all(Array.from({ length: requests }, (_, i) => send(i)));
+    await eventually('one is refused', () => refused.length > 0);
+    server.resumeHost();
+    await sent;
     expect((await running).status).toBe(200);
     over.abort();
     await watch;
@@ -102,17 +107,28 @@ describe('addresses, where there are no keys', () => {
   it('have as much room each, and one does not take the other’s', async () => {
     const server = await Server.ready('--set', 'queue.maxPendingPerClient=3', '--set', 'queue.maxPending=7');
     const client = new Client(server);
+    // No place becomes free before all have come.
+    server.pauseHost();
     const running = postFrom(server.port, '127.0.0.1', long);
     await client.queueIs({ running: 1 });
-    const of = async (address: string) =>
-      (await Promise.all(Array.from({ length: 20 }, () => postFrom(server.port, address, tiny)))).filter(
-        (status) => status === 200,
-      );
+    const statuses = new Map<string, number[]>();
+    const post = async (address: string) => {
+      const status = await postFrom(server.port, address, tiny);
+      statuses.set(address, [...(statuses.get(address) ?? []), status]);
+    };
     // The third finds one place that is left of all.
-    const counts = await Promise.all(['127.0.0.2', '127.0.0.3', '127.0.0.4'].map(of));
+    const addresses = ['127.0.0.2', '127.0.0.3', '127.0.0.4'];
+    const posts = addresses.flatMap((address) => Array.from({ length: 20 }, () => post(address)));
+    const answered = () => [...statuses.values()].flat();
+    await eventually('all but those that wait are answered', () => answered().length >= posts.length - 7);
+    expect(new Set(answered())).toEqual(new Set([429]));
+    await client.queueIs({ running: 1, pending: 7 });
+    server.resumeHost();
+    await Promise.all(posts);
     expect(await running).toBe(200);
-    const sum = counts.reduce((total, { length }) => total + length, 0);
-    expect(Math.max(...counts.map(({ length }) => length))).toBe(3);
+    const counts = addresses.map((address) => statuses.get(address)!.filter((status) => status === 200).length);
+    const sum = counts.reduce((total, count) => total + count, 0);
+    expect(Math.max(...counts)).toBe(3);
     expect(sum).toBe(7);
     expect(await server.stop()).toMatchObject({ code: 0 });
   });

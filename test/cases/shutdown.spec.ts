@@ -29,18 +29,12 @@ describe('a shutdown', () => {
     rmSync(folder, { recursive: true });
   });
 
-  /** Until the job that runs now has done about a third of its steps. */
-  async function aThirdIsDone(id: string): Promise<void> {
-    await jobs.told(id, ({ data }) => Number(data.step) >= long.num_inference_steps / 3);
-  }
-
   it('sees the running request through, waits for nobody idle, and leaves what waits to the next server', async () => {
     const host = server.hostPid();
     const first = await jobs.submit(long);
-    await aThirdIsDone(first.id);
-    const running = client.file(long);
-    await client.queueIs({ running: 1, pending: 1 });
     expect((await jobs.picture(first.id)).equals(undisturbed.long)).toBe(true);
+    server.pauseHost();
+    const running = client.file(long);
     await client.queueIs({ running: 1, pending: 0 });
     const unseeded = { ...long, seed: undefined };
     const waiting = [await jobs.submit(long), await jobs.submit(unseeded)] as const;
@@ -56,6 +50,7 @@ describe('a shutdown', () => {
     expect(refused.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
     expect(await errorOf(refused)).toMatchObject({ status: 503, code: 'ENGINE_UNAVAILABLE' });
     expect((await jobs.ask('GET', `/jobs/${waiting[0].id}`)).status).toBe(200);
+    server.resumeHost();
     const told = await allEventsOf(stream);
     expect(told.map(({ name }) => name)).toEqual(['queued']);
     expect((await running).equals(undisturbed.long)).toBe(true);
@@ -77,10 +72,13 @@ describe('a shutdown', () => {
   });
 
   it.each(['SIGINT', 'SIGTERM'] as const)('by %s to all its processes sees the running request through too', async (signal) => {
+    const host = server.hostPid();
+    server.pauseHost();
     const running = client.file(long);
     await client.queueIs({ running: 1 });
+    server.resumeHost();
     // As a terminal does at Ctrl-C, and a supervisor that ends a whole group.
-    process.kill(server.hostPid(), signal);
+    process.kill(host, signal);
     server.kill(signal);
     expect((await running).equals(undisturbed.long)).toBe(true);
     expect(await server.ended).toMatchObject({ code: 0 });
@@ -98,10 +96,12 @@ describe('a shutdown', () => {
     await upload.send(quadrants);
     const half = await RawClient.connect(server.port);
     await half.send('POST /text-to-image HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-');
+    server.pauseHost();
     const waiting = await jobs.submit(long);
     const reader = await RawClient.connect(server.port);
     await reader.ask('GET', `/jobs/${waiting.id}/events`);
     await client.queueIs({ running: 1 });
+    server.resumeHost();
     server.kill('SIGTERM');
     expect(await server.ended).toMatchObject({ code: 0 });
     for (const raw of [upload, half, reader]) raw.close();
@@ -116,12 +116,15 @@ describe('a shutdown', () => {
     const picture = await jobs.picture(drawn.id);
     const clients = await Promise.all(Array.from({ length: 20 }, () => RawClient.connect(server.port)));
     const logged = server.log.length;
+    // Nothing ends before the first one has asked.
+    server.pauseHost();
     server.kill('SIGTERM');
     await server.logged(/^stopping/, logged);
     const statuses: number[] = [];
     for (const [index, raw] of clients.entries()) {
       // Later and later, beyond the end of the engine.
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      if (index === 1) server.resumeHost();
+      if (index > 0) await new Promise((resolve) => setTimeout(resolve, 100));
       await raw.ask('GET', index % 2 === 0 ? `/jobs/${drawn.id}` : `/jobs/${drawn.id}/images/0`);
       const answer = await raw.answer().catch(() => null);
       if (answer) statuses.push(answer.status);
@@ -143,10 +146,17 @@ describe('a shutdown', () => {
     const { id } = await asked.submit(long);
     const names: string[] = [];
     let lastId = 0;
+    let isStopped = false;
     for await (const { id: eventId, name, data } of eventsOf(await asked.events(id))) {
-      if (Number(data.step) === 10) second.kill('SIGTERM');
       names.push(name);
       lastId = eventId;
+      if (isStopped || !(Number(data.step) >= 10)) continue;
+      isStopped = true;
+      // It does not come to its end before the server has begun to wait for that.
+      second.pauseHost();
+      second.kill('SIGTERM');
+      await second.logged(/^stopping/);
+      second.resumeHost();
     }
     expect(await second.ended).toMatchObject({ code: 0 });
     expect(names).not.toContain('completed');

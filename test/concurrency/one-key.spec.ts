@@ -106,6 +106,7 @@ describe('one Idempotency-Key', () => {
   it('outlives those who leave while one stays, and each who leaves alone comes back to it', async () => {
     const before = await accepted();
     const key = newKey();
+    server.pauseHost();
     const leave = Array.from({ length: 5 }, () => new AbortController());
     const leaving = leave.map(({ signal }) => client.postJson(long, { ...key, ...png }, signal).catch(() => 'left'));
     const staying = client.postJson(long, { ...key, ...png });
@@ -113,6 +114,7 @@ describe('one Idempotency-Key', () => {
     leave.forEach((one) => one.abort());
     expect(await Promise.all(leaving)).toEqual(leave.map(() => 'left'));
     const back = client.postJson(long, { ...key, ...png });
+    server.resumeHost();
     const [a, b] = await Promise.all([staying.then(bytesOf), back.then(bytesOf)]);
     expect(a.equals(b)).toBe(true);
     expect((await accepted()) - before).toBe(1);
@@ -121,10 +123,12 @@ describe('one Idempotency-Key', () => {
   it('starts anew after its job was cancelled, by whichever of many asks first', async () => {
     const before = await accepted();
     const key = newKey();
+    server.pauseHost();
     const { id } = await jobs.submit(long, key);
     const waits = client.postJson(long, key);
     await client.queueIs({ running: 1 });
     await jobs.cancel(id);
+    server.resumeHost();
     expect(await errorOf(await waits)).toMatchObject({ status: 499, code: 'CANCELLED' });
     const anew = await Promise.all(Array.from({ length: 5 }, () => client.postJson(long, { ...key, ...png })));
     const ids = new Set(anew.map(({ headers }) => headers.get('x-job-id')));
@@ -159,7 +163,14 @@ describe('a server that ends', () => {
   const jobs = async () => new Jobs(await lives.server());
 
   async function restartAfter(signal: NodeJS.Signals): Promise<void> {
-    await lives.end(signal);
+    const server = await lives.server();
+    const ended = lives.end(signal);
+    if (signal === 'SIGTERM') {
+      await server.logged(/^stopping/);
+      server.resumeHost();
+    }
+    await ended;
+    server.resumeHost();
     await lives.begin();
   }
 
@@ -174,6 +185,8 @@ describe('a server that ends', () => {
     const [running, waiting, seedless] = [newKey(), newKey(), newKey()];
     const [first, firstJobs] = [await client(), await jobs()];
     const unseeded = { ...long, seed: undefined };
+    // None comes to its end before the server does.
+    (await lives.server()).pauseHost();
     const sent = [statusOf(first.postJson(long, running))];
     await first.queueIs({ running: 1, pending: 0 });
     sent.push(statusOf(first.postJson(long, waiting)), statusOf(first.postJson(long)));

@@ -1,6 +1,7 @@
 import { answerOf, Client, errorOf, firstOf, picturesOf, small, type Picture } from '../e2e/client.js';
+import { HostGate } from '../e2e/host-gate.js';
 import { Jobs } from '../e2e/jobs.js';
-import { eventually, isRunning, Server } from '../e2e/server.js';
+import { eventually, isRunning, Server, type LogRecord } from '../e2e/server.js';
 
 /* The engine host of a serving server dies or hangs in every way it can. */
 
@@ -12,27 +13,29 @@ async function pictureOf(answer: Promise<Response>): Promise<Picture> {
 }
 
 describe('a server whose engine host dies', () => {
+  const gate = new HostGate();
   let server: Server;
   let client: Client;
   let asBefore: { long: Picture; small: Picture };
   beforeAll(async () => {
-    server = await Server.ready();
+    server = new Server([], gate.variables);
+    await server.logged(/^model loaded/);
     client = new Client(server);
     asBefore = { long: firstOf(await client.draw(long)), small: firstOf(await client.draw(small)) };
   });
   afterAll(async () => {
+    gate.end();
     expect(await server.stop()).toMatchObject({ code: 0 });
   });
 
   it.each(['SIGSEGV', 'SIGKILL', 'SIGABRT'] as const)('of %s in the middle of a job draws it again', async (signal) => {
     const host = server.hostPid();
     const logged = server.log.length;
-    const job = pictureOf(client.postJson(long));
+    const job = client.postJson(long);
     await client.queueIs({ running: 1 });
-    const ends: string[] = [];
-    const waiting = pictureOf(client.postJson(small)).finally(() => ends.push('waiting'));
-    void job.finally(() => ends.push('replayed')).catch(() => null);
+    const waiting = client.postJson(small);
     await client.queueIs({ running: 1, pending: 1 });
+    gate.close();
     process.kill(host, signal);
 
     await server.logged(/^the engine is restarting/, logged);
@@ -48,9 +51,14 @@ describe('a server whose engine host dies', () => {
     expect(refused.headers.get('x-should-retry')).toBeNull();
     expect(await errorOf(refused)).toMatchObject({ status: 503, code: 'ENGINE_UNAVAILABLE' });
 
-    expect((await job).data.equals(asBefore.long.data)).toBe(true);
-    expect((await waiting).data.equals(asBefore.small.data)).toBe(true);
-    expect(ends).toEqual(['replayed', 'waiting']);
+    gate.open();
+    expect((await pictureOf(job)).data.equals(asBefore.long.data)).toBe(true);
+    expect((await pictureOf(waiting)).data.equals(asBefore.small.data)).toBe(true);
+    // By the server's own word: answers may be read in any order.
+    const ends = () => server.log.slice(logged).filter(({ message }) => message === 'job completed');
+    await eventually('both ends are logged', () => ends().length === 2);
+    const ids = [await job, await waiting].map(({ headers }) => headers.get('x-job-id'));
+    expect(ends().map(({ jobId }) => jobId)).toEqual(ids);
     expect((await client.get('/health')).status).toBe(200);
     expect(server.hostPid()).not.toBe(host);
   });
@@ -65,13 +73,17 @@ describe('a server whose engine host dies', () => {
 });
 
 describe('a job', () => {
+  let gate: HostGate;
   let server: Server;
   let client: Client;
   beforeEach(async () => {
-    server = await Server.ready('--set', `engine.hangMs=${hangMs}`);
+    gate = new HostGate();
+    server = new Server(['--set', `engine.hangMs=${hangMs}`], gate.variables);
+    await server.logged(/^model loaded/);
     client = new Client(server);
   });
   afterEach(async () => {
+    gate.end();
     expect(await server.stop()).toMatchObject({ code: 0 });
   });
 
@@ -112,18 +124,21 @@ describe('a job', () => {
   });
 
   describe('whose host hangs', () => {
-    const hang = /^the engine host hangs/;
-    const nobodyNoticed = () =>
-      expect(server.log.filter(({ message }) => message.startsWith('the engine host hangs'))).toEqual([]);
+    /** The server told the client first; gives what it logged when it noticed. */
+    async function noticedAfter(answered: RegExp): Promise<LogRecord> {
+      const noticed = await server.logged(/^the engine host hangs/);
+      const told = await server.logged(answered);
+      expect(server.log.indexOf(told)).toBeLessThan(server.log.indexOf(noticed));
+      return noticed;
+    }
 
     it('has its answer when its time is over', async () => {
       process.kill(server.hostPid(), 'SIGSTOP');
       const answer = await client.postJson({ ...small, timeout_ms: 500 });
-      nobodyNoticed();
       expect(await errorOf(answer)).toMatchObject({ status: 504, code: 'DEADLINE_EXCEEDED' });
-      const killed = await server.logged(hang);
+      const noticed = await noticedAfter(/^POST \/text-to-image 504/);
       // Until the next host has its model, requests are refused.
-      await server.logged(/^model loaded/, server.log.indexOf(killed));
+      await server.logged(/^model loaded/, server.log.indexOf(noticed));
       expect(firstOf(await client.draw(small)).width).toBe(small.width);
     });
 
@@ -133,8 +148,7 @@ describe('a job', () => {
       await client.queueIs({ running: 1 });
       process.kill(server.hostPid(), 'SIGSTOP');
       expect(await jobs.cancel(id)).toMatchObject({ status: 'cancelled', error: { code: 'CANCELLED' } });
-      nobodyNoticed();
-      await server.logged(hang);
+      await noticedAfter(/^DELETE \/jobs\/\S+ 200/);
       await client.queueIs({ running: 0, pending: 0 });
       expect(await jobs.read(id)).toMatchObject({ status: 'cancelled', attempt: 1 });
     });
@@ -161,11 +175,13 @@ describe('a job', () => {
     }).catch(() => 'gone');
     await client.queueIs({ running: 1 });
     const logged = server.log.length;
+    gate.close();
     process.kill(server.hostPid(), 'SIGKILL');
     await server.logged(/^the engine is restarting/, logged);
     leave.abort();
     expect(await gone).toBe('gone');
     await client.queueIs({ running: 0, pending: 0 });
+    gate.open();
     await server.logged(/^model loaded/, logged);
     const metrics = await (await client.get('/metrics')).text();
     expect(metrics).toContain('\nqwen_image_jobs_ended_total{status="cancelled"} 1\n');
@@ -175,10 +191,12 @@ describe('a job', () => {
     const job = client.postJson(long);
     await client.queueIs({ running: 1 });
     const logged = server.log.length;
+    gate.close();
     process.kill(server.hostPid(), 'SIGKILL');
     await server.logged(/^the engine is restarting/, logged);
     server.kill('SIGTERM');
     const answer = await job;
+    gate.open();
     expect(answer.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
     expect(await errorOf(answer)).toMatchObject({ status: 503, code: 'INTERRUPTED' });
     await eventually('the server has ended', () => !isRunning(server.pid));

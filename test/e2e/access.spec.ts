@@ -52,6 +52,7 @@ describe('a rate limit in a Redis that is not there', () => {
     const server = await Server.ready('--set', 'rateLimit.limit=1', ...redis);
     const client = new Client(server);
     for (let i = 0; i < 3; i++) expect((await client.postJson(wrong)).status).toBe(400);
+    await server.logged(/^Redis is away/);
     const told = () => server.log.filter(({ message }) => message.startsWith('Redis is away'));
     expect(told()).toMatchObject([{ level: 'warn' }]);
     expect(await server.stop()).toMatchObject({ code: 0 });
@@ -97,7 +98,8 @@ describe('a rate limit in Redis', () => {
   });
 
   it('lets a client in again when its oldest request has left the window, though it went on asking', async () => {
-    const client = await start(1, 1000);
+    // Two requests are sent well within it.
+    const client = await start(1, 5000);
     expect((await client.postJson(wrong)).status).toBe(400);
     expect((await client.postJson(wrong)).status).toBe(429);
     await eventually('the next request is taken', async () => (await client.postJson(wrong)).status === 400);

@@ -3,6 +3,16 @@ import type { ServerEvent } from './server-events.js';
 
 /** Debian's; npm run setup -- test sees to it. */
 const executablePath = '/usr/bin/chromium';
+/** A bound on hanging: two busy processors are slow to start a browser and to draw a page. */
+const patienceMs = 120_000;
+
+/** A page of a browser of its own. */
+export async function newPage(): Promise<{ browser: Browser; page: Page }> {
+  const browser = await chromium.launch({ executablePath, timeout: patienceMs });
+  const page = await browser.newPage();
+  page.setDefaultTimeout(patienceMs);
+  return { browser, page };
+}
 
 /** Resolves when an EventSource is connected; `followed` resolves when it connects no more: it is told to stop by 204 only. */
 const follow = `(link) => new Promise((opened) => {
@@ -31,8 +41,7 @@ export class BrowserPage {
   ) {}
 
   static async open(url: string): Promise<BrowserPage> {
-    const browser = await chromium.launch({ executablePath });
-    const page = await browser.newPage();
+    const { browser, page } = await newPage();
     await page.goto(url);
     return new BrowserPage(browser, page);
   }

@@ -37,8 +37,8 @@ interface Try {
 }
 
 /** A request that is not answered after so long hangs. */
-const hangMs = 120_000;
-const giveUpAfterMs = 300_000;
+const hangMs = 240_000;
+const giveUpAfterMs = 600_000;
 const worthAnotherTry = ['connection lost', 'INTERRUPTED', 'ENGINE_UNAVAILABLE', 'QUEUE_FULL'];
 
 /** Sends one request after another, each in a manner of its own, to whichever server lives. */

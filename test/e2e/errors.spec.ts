@@ -7,6 +7,7 @@ import { errorRows, errorTypeOf } from '../fuzz/contract.js';
 import { startTestApi } from '../fixtures/test-api.js';
 import { sentBy, withKeys } from './api-keys.js';
 import { Client, small } from './client.js';
+import { HostGate } from './host-gate.js';
 import { Jobs } from './jobs.js';
 import { newPoisonedModel } from './poisoned-model.js';
 import { refusals, refusingSettings } from './refusals.js';
@@ -103,12 +104,17 @@ describe('a server with little room answers', () => {
 });
 
 describe('a server with keys and a limit answers', () => {
+  const gate = new HostGate();
   let server: Server;
   const sendBy = (name: string, path: string) => new Client(server, sentBy(name)).get(path);
   beforeAll(async () => {
-    server = await Server.listening(...withKeys({ alice: ['generate'], bob: ['metrics'] }), '--set', 'rateLimit.limit=1');
+    gate.close();
+    const args = [...withKeys({ alice: ['generate'], bob: ['metrics'] }), '--set', 'rateLimit.limit=1'];
+    server = new Server(args, gate.variables);
+    await server.logged(/^listening on/);
   });
   afterAll(async () => {
+    gate.end();
     expect(await server.stop()).toMatchObject({ code: 0 });
   });
 
@@ -135,13 +141,16 @@ describe('a server with keys and a limit answers', () => {
 });
 
 describe('a server whose engine dies, and that is stopped at last, answers', () => {
+  const gate = new HostGate();
   let server: Server;
   let client: Client;
   beforeAll(async () => {
-    server = await Server.ready();
+    server = new Server([], gate.variables);
+    await server.logged(/^model loaded/);
     client = new Client(server);
   });
   afterAll(async () => {
+    gate.end();
     expect(await server.ended).toMatchObject({ code: 0 });
   });
 
@@ -161,8 +170,10 @@ describe('a server whose engine dies, and that is stopped at last, answers', () 
 
   it('ENGINE_UNAVAILABLE until the next host is ready, and ENGINE_CRASHED under whose job that dies too', async () => {
     const crashes = client.postJson(endless);
+    gate.close();
     await killHost();
     await expectError(await client.postJson(small), 'ENGINE_UNAVAILABLE', { message: 'the engine is being restarted' });
+    gate.open();
     await killHost();
     const message = 'the engine or the server ended 2 times under this job';
     await expectError(await crashes, 'ENGINE_CRASHED', { message, headers: ofJob });
@@ -173,6 +184,7 @@ describe('a server whose engine dies, and that is stopped at last, answers', () 
       /^model loaded/,
       server.log.findLastIndex(({ message }) => message.startsWith('the engine is restarting')),
     );
+    server.pauseHost();
     const running = client.postJson({ ...endless, num_inference_steps: 20 });
     await client.queueIs({ running: 1 });
     const waiting = client.postJson(small);
@@ -180,6 +192,7 @@ describe('a server whose engine dies, and that is stopped at last, answers', () 
     server.kill('SIGTERM');
     await expectError(await waiting, 'INTERRUPTED', { message: 'the server is stopping', headers: ofJob });
     await expectError(await client.postJson(small), 'ENGINE_UNAVAILABLE', { message: 'the server is stopping' });
+    server.resumeHost();
     expect((await running).status).toBe(200);
   });
 });
@@ -210,11 +223,13 @@ describe('a server whose model is changed answers', () => {
   }
 
   it('UNSUPPORTED_BY_MODEL to who waited for what the next model cannot do', async () => {
+    server.pauseHost();
     const running = client.postJson({ ...endless, num_inference_steps: 10 });
     await client.queueIs({ running: 1, pending: 0 });
     const waiting = client.postJson({ ...small, num_inference_steps: 1 });
     await client.queueIs({ running: 1, pending: 1 });
     await change('load', { model: 'demo' });
+    server.resumeHost();
     const message = 'demo, which was loaded while the request waited, needs 2 steps at least, not 1';
     await expectError(await waiting, 'UNSUPPORTED_BY_MODEL', { message, headers: ofJob });
     expect((await running).status).toBe(200);

@@ -7,7 +7,7 @@ import { BrowserPage } from './browser.js';
 import { Client, errorOf, small } from './client.js';
 import { Jobs } from './jobs.js';
 import { allEventsOf, eventsIn, eventsOf, type ServerEvent } from './server-events.js';
-import { newJobsFolder, Server } from './server.js';
+import { eventually, newJobsFolder, Server } from './server.js';
 
 /** Until it is cancelled. */
 const endless = { ...small, width: 256, height: 256, num_inference_steps: 200 };
@@ -78,9 +78,14 @@ describe('followers of a job', () => {
       const told = new Map(followers.flat().map((event) => [event.id, event]));
       for (const event of events) expect(event).toEqual(told.get(event.id));
     }
-    const answers = server.log.slice(logged).filter(({ message }) => /^GET \/jobs\/\S+\/events/.test(message));
+    const answers = () => server.log.slice(logged).filter(({ message }) => /^GET \/jobs\/\S+\/events/.test(message));
+    await eventually('all answers are logged', () => answers().length >= 5);
     // The EventSource asked once more, was told that nothing follows, and let it be.
-    expect(answers.map(({ message }) => / (\d{3})/.exec(message)?.[1]).sort()).toEqual(['200', '200', '200', '200', '204']);
+    expect(
+      answers()
+        .map(({ message }) => / (\d{3})/.exec(message)?.[1])
+        .sort(),
+    ).toEqual(['200', '200', '200', '200', '204']);
 
     const completed = await jobs.read(job.id);
     const [image] = completed.images;
@@ -171,7 +176,7 @@ describe('followers of a job whose server is killed', () => {
   it('are told the rest by the next one, on ids that go on, and get the picture of an undisturbed run', async () => {
     const folder = newJobsFolder();
     const settings = ['--set', `jobs.directory=${folder}`];
-    const wanted = { ...small, num_inference_steps: 120, previews: 3 };
+    const wanted = { ...small, num_inference_steps: 200, previews: 3 };
     const first = await Server.ready(...settings);
     const undisturbed = await new Jobs(first).picture((await new Jobs(first).submit(wanted)).id);
     const page = await BrowserPage.open(`${first.url}/openapi.json`);

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { answerOf, Client, errorOf, small } from './client.js';
+import { HostGate } from './host-gate.js';
 import { eventually, isRunning, projectRoot, Server } from './server.js';
 
 const demo = join(projectRoot, 'models/demo');
@@ -19,7 +20,10 @@ async function portIsFree(port: number): Promise<boolean> {
 
 describe('the start', () => {
   it('answers that it is loading until the model is there', async () => {
-    const server = await Server.listening();
+    const gate = new HostGate();
+    gate.close();
+    const server = new Server([], gate.variables);
+    await server.logged(/^listening on/);
     const client = new Client(server);
     const health = await client.get('/health');
     expect([health.status, await health.json()]).toMatchObject([
@@ -34,6 +38,7 @@ describe('the start', () => {
     expect(refused.headers.get('retry-after')).toMatch(/^\d+$/);
     expect(await errorOf(refused)).toMatchObject({ status: 503, code: 'ENGINE_UNAVAILABLE' });
 
+    gate.end();
     await server.logged(/^model loaded/);
     const ok = await client.get('/health');
     expect([ok.status, await ok.json()]).toMatchObject([200, { status: 'ok', engine: { state: 'ready', restarts: 0 } }]);
@@ -121,6 +126,7 @@ describe('the end', () => {
   it('lets the running job finish, sends away what waits, and takes nothing new', async () => {
     const server = await Server.ready();
     const client = new Client(server);
+    server.pauseHost();
     const running = client.postJson({ ...small, width: 256, height: 256, num_inference_steps: 20 });
     await client.queueIs({ running: 1 });
     const waiting = client.postJson(small);
@@ -135,6 +141,7 @@ describe('the end', () => {
     expect((await client.get('/health/live')).status).toBe(200);
     expect(await errorOf(await client.postJson(small))).toMatchObject({ status: 503, code: 'ENGINE_UNAVAILABLE' });
 
+    server.resumeHost();
     expect((await answerOf(await running)).images).toHaveLength(1);
     expect(await server.ended).toMatchObject({ code: 0 });
   });

@@ -2,10 +2,12 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { answerOf, Client, errorOf, small, type Model } from './client.js';
+import { HostGate } from './host-gate.js';
 import { isRunning, projectRoot, Server } from './server.js';
 
 const demo = join(projectRoot, 'models/demo');
 
+const gate = new HostGate();
 let root: string;
 let server: Server;
 let client: Client;
@@ -15,10 +17,12 @@ beforeAll(async () => {
   cpSync(demo, join(root, 'torn'), { recursive: true });
   truncateSync(join(root, 'torn/transformer/diffusion_pytorch_model.safetensors'), 1_000_000);
   mkdirSync(join(root, 'empty'));
-  server = await Server.ready('--set', `model.root=${root}`);
+  server = new Server(['--set', `model.root=${root}`], gate.variables);
+  await server.logged(/^model loaded/);
   client = new Client(server);
 });
 afterAll(async () => {
+  gate.end();
   expect(await server.stop()).toMatchObject({ code: 0 });
   rmSync(root, { recursive: true });
 });
@@ -37,6 +41,8 @@ async function untilModel(state: string): Promise<Model[]> {
 describe('a model that is changed while the server runs', () => {
   it('lets the running job end, and those that wait be drawn by the next one, which says so', async () => {
     const long = { ...small, width: 256, height: 256, num_inference_steps: 20 };
+    server.pauseHost();
+    gate.close();
     const running = client.postJson(long);
     await client.queueIs({ running: 1, pending: 0 });
     const waiting = client.postJson(small);
@@ -51,9 +57,11 @@ describe('a model that is changed while the server runs', () => {
       message: 'the model is being unloaded',
     });
 
+    server.resumeHost();
     expect(await answerOf(await running)).toMatchObject({ model: 'demo' });
-    const seen = await untilModel('ready');
-    expect(seen.map(({ state }) => state)).toContain('loading');
+    const seen = await untilModel('loading');
+    gate.open();
+    seen.push(...(await untilModel('ready')));
     for (const { progress } of seen) expect(progress === null || (progress >= 0 && progress <= 1)).toBe(true);
     // The same weights under another name.
     const answer = await answerOf(await waiting);

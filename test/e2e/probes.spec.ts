@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { answerOf, Client, errorOf, small } from './client.js';
+import { HostGate } from './host-gate.js';
 import { eventually, newJobsFolder, projectRoot, Server } from './server.js';
 
 const guide = 'docs/monitoring.md';
@@ -19,6 +20,7 @@ function documented(): string[][] {
 }
 
 describe('the probes', () => {
+  const gate = new HostGate();
   let root: string;
   let jobs: string;
   let server: Server;
@@ -27,14 +29,18 @@ describe('the probes', () => {
     root = mkdtempSync(join(tmpdir(), 'models-'));
     mkdirSync(join(root, 'empty'));
     jobs = newJobsFolder();
+    gate.close();
     await start(`model.root=${root}`, 'queue.maxPending=1', `jobs.directory=${jobs}`);
   });
   afterAll(() => {
+    gate.end();
     for (const folder of [root, jobs]) rmSync(folder, { recursive: true });
   });
 
   async function start(...settings: string[]): Promise<void> {
-    server = await Server.listening(...settings.flatMap((setting) => ['--set', setting]));
+    const args = settings.flatMap((setting) => ['--set', setting]);
+    server = new Server(args, gate.variables);
+    await server.logged(/^listening on/);
     client = new Client(server);
   }
 
@@ -63,6 +69,7 @@ describe('the probes', () => {
     const tell = async (state: string) => told.push([state, ...(await probe())]);
 
     await tell('loads its first model');
+    gate.open();
     await server.logged(/^model loaded/);
     await tell('has nothing to do');
     const running = client.postJson(long, { prefer: 'respond-async' });
@@ -76,21 +83,27 @@ describe('the probes', () => {
 
     await fetch(`${server.url}/jobs/${id}`, { method: 'DELETE' });
     await answerOf(await waiting);
+    gate.close();
     process.kill(server.hostPid(), 'SIGKILL');
     await becomes('restarting');
     await tell('has lost its engine host (`kill -9`)');
+    gate.open();
     await becomes('ok');
 
+    server.pauseHost();
     const last = client.postJson({ ...long, num_inference_steps: 20 });
     await client.queueIs({ running: 1 });
     await client.changeModel('unload');
     await tell('unloads its model, whose last job still runs');
+    server.resumeHost();
     await answerOf(await last);
     await becomes('unloaded', 'unloaded');
     await tell('has no model');
+    gate.close();
     await client.changeModel('load', { model: 'demo' });
     await becomes('loading');
     await tell('loads another model');
+    gate.open();
     await becomes('ok');
     await client.changeModel('load', { model: 'empty' });
     await becomes('failed');
@@ -106,11 +119,13 @@ describe('the probes', () => {
     renameSync(`${jobs}.away`, jobs);
     await becomes('ok');
     expect(await readiness()).toBe(1);
+    server.pauseHost();
     const finished = client.postJson({ ...long, num_inference_steps: 20 });
     await client.queueIs({ running: 1 });
     server.kill('SIGTERM');
     await becomes('draining');
     await tell('has been told to stop, and finishes its job');
+    server.resumeHost();
     await answerOf(await finished);
     expect(await server.ended).toMatchObject({ code: 0 });
 

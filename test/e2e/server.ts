@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,6 +28,7 @@ export class Server {
   readonly ended: Promise<Ended>;
   private readonly waiting = new Set<() => void>();
   private readonly child: ChildProcess;
+  private pausedHost: number | null = null;
   private stderr = '';
 
   /** `variables` are added to its environment. `cwd` null: with the options that tests need; else with none but `args`. */
@@ -87,6 +88,27 @@ export class Server {
     const children = childrenOf(this.pid);
     if (children.length !== 1) throw new Error(`the server has ${children.length} children`);
     return children[0] ?? 0;
+  }
+
+  /**
+   * The engine host stands still until `resumeHost`: what runs now, or comes next, runs as long as a test needs to arrange the rest,
+   * however fast this machine draws. For less than `engine.hangMs`.
+   */
+  pauseHost(): void {
+    this.pausedHost = this.hostPid();
+    process.kill(this.pausedHost, 'SIGSTOP');
+  }
+
+  /** A paused host runs for 50 ms and is paused again, by another process: also when this one is held up meanwhile. */
+  stepHost(): void {
+    const step = 'kill -CONT "$1"; sleep 0.05; kill -STOP "$1"';
+    execFileSync('sh', ['-c', step, 'sh', String(this.pausedHost)]);
+  }
+
+  /** Also when the server has ended: only a host that runs notices that. */
+  resumeHost(): void {
+    if (this.pausedHost !== null && isRunning(this.pausedHost)) process.kill(this.pausedHost, 'SIGCONT');
+    this.pausedHost = null;
   }
 
   /** The first record from `from` on with such a message, when it comes. Fails when the server ends before. */
@@ -173,7 +195,8 @@ function statOf(pid: number): { state: string; parent: number } | null {
   }
 }
 
-const patienceMs = 45_000;
+/** A bound on hanging, below Jest's own so that it is told what was waited for. */
+const patienceMs = 120_000;
 
 /** Asks until it is so, for what no event tells. */
 export async function eventually(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {

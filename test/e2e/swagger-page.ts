@@ -1,7 +1,5 @@
-import { chromium, type Browser, type Locator, type Page } from 'playwright-core';
-
-/** Debian's; npm run setup -- test sees to it. */
-const executablePath = '/usr/bin/chromium';
+import type { Browser, Locator, Page } from 'playwright-core';
+import { newPage } from './browser.js';
 
 /** The page breaks paths where they may be wrapped, by spaces of no width. */
 const listed = `[...document.querySelectorAll('.opblock')].map((block) => ['method', 'path']
@@ -34,8 +32,8 @@ export class SwaggerPage {
   }
 
   static async open(url: string): Promise<SwaggerPage> {
-    const browser = await chromium.launch({ executablePath });
-    const swagger = new SwaggerPage(browser, await browser.newPage());
+    const { browser, page } = await newPage();
+    const swagger = new SwaggerPage(browser, page);
     await swagger.page.goto(`${url}/docs`);
     await swagger.page.locator('.opblock').first().waitFor();
     return swagger;

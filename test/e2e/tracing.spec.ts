@@ -118,7 +118,8 @@ describe('a trace', () => {
     const { id } = (await (await client.postJson(long, headers)).json()) as { id: string };
     await client.queueIs({ running: 1 });
     await fetch(`${server.url}/jobs/${id}`, { method: 'DELETE' });
-    const spans = await traceWith(cancelled, 'job.store');
+    await traceWith(cancelled, 'job.store');
+    const spans = await traceWith(cancelled, 'engine.generate');
     expect(only(spans, 'engine.generate').failed).toBe('CANCELLED');
     expect(only(spans, 'job.store').attributes).toMatchObject({ 'qwen_image.state': 'cancelled' });
   });

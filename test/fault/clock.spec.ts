@@ -5,8 +5,6 @@ import { hashOf, type JobClient } from './job-client.js';
 import { Service } from './service.js';
 import { daySeconds, WallClock } from './wall-clock.js';
 
-jest.setTimeout(120_000);
-
 /* The wall clock of the server and of its host is set while they work: by NTP, a virtual machine that goes on, or its operator. */
 
 const long = { ...small, width: 256, height: 256, num_inference_steps: 60 };

@@ -8,8 +8,6 @@ import { mayMount } from '../fixtures/may-mount.js';
 import { hashOf, type JobClient } from './job-client.js';
 import { Service } from './service.js';
 
-jest.setTimeout(120_000);
-
 /* No room for jobs: on the disk, or in what jobs.maxBytes lets them have. */
 
 const megabyte = 1024 * 1024;
@@ -73,6 +71,10 @@ withDisk('a server on a small disk', () => {
     return path;
   }
 
+  async function runIsStored(id: string): Promise<void> {
+    await eventually(`the run of job ${id} is stored`, () => service.storedJob(id).state === 'running');
+  }
+
   it('refuses what it has no room for before it accepts it, keeps what it accepted, and goes on when there is room', async () => {
     const client = await service.begin();
     const accepted = await client.accepted(long);
@@ -127,11 +129,14 @@ withDisk('a server on a small disk', () => {
     // How often storing is tried again goes by it.
     const client = await service.begin('jobs.ttlMs=5000');
     const undisturbed = await hashOf(await client.postJson(long, { accept: 'image/png' }));
+    client.server.pauseHost();
     const asynchronous = await client.accepted(long);
     const keyed = client.keyed('full', long);
     await client.queueIs({ running: 1, pending: 1 });
+    await runIsStored(asynchronous.id);
     const reader = await client.events(asynchronous.id);
     const foreign = fill();
+    client.server.resumeHost();
 
     expect(await hashOf(await keyed)).toBe(undisturbed);
     await client.completed(asynchronous.id);
@@ -152,9 +157,11 @@ withDisk('a server on a small disk', () => {
 
   it('stores at its end what had no room before', async () => {
     let client = await service.begin();
+    client.server.pauseHost();
     const { id } = await client.accepted(long);
-    await client.denoised(id, 1);
+    await runIsStored(id);
     const foreign = fill();
+    client.server.resumeHost();
     await client.completed(id);
     const hash = await client.pictureHash(id);
     unlinkSync(foreign);
@@ -181,6 +188,7 @@ describe('jobs.maxBytes', () => {
       await client.completed(id);
       ended.push(id);
     }
+    client.server.pauseHost();
     const unfinished: string[] = [];
     let answer = await client.postJson({ ...long, num_inference_steps: 200 }, { prefer: 'respond-async' });
     for (; answer.status === 202; answer = await client.postJson(long, { prefer: 'respond-async' })) {
@@ -195,6 +203,7 @@ describe('jobs.maxBytes', () => {
     expect((await client.get(`/jobs/${ended[0]}`)).status).toBe(404);
     expect(existsSync(join(service.folder, ended[0]!))).toBe(false);
 
+    client.server.resumeHost();
     await cancel(client, unfinished[0]!);
     for (const id of unfinished.slice(1)) await client.completed(id);
     await client.accepted(long);

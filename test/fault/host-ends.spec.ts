@@ -2,8 +2,6 @@ import { errorOf, small } from '../e2e/client.js';
 import { hashOf, type JobClient } from './job-client.js';
 import { Service } from './service.js';
 
-jest.setTimeout(120_000);
-
 /* The engine host ends under jobs that outlive their connections. */
 
 /** Some seconds, of which a host can be robbed. */

@@ -23,8 +23,6 @@ import type { JobAnswer } from '../e2e/jobs.js';
 import { hashOf, type JobClient } from './job-client.js';
 import { Service } from './service.js';
 
-jest.setTimeout(120_000);
-
 /* What a server makes of a jobs.directory that holds more than jobs, and of one that it cannot have. */
 
 type ChangesOf = (record: JobRecord) => object;
@@ -50,9 +48,14 @@ describe('a folder that holds all kinds of things', () => {
     const { id } = await client.accepted(small);
     ended = await client.completed(id);
     endedHash = await client.pictureHash(id);
+    client.server.pauseHost();
     const running = await client.accepted({ ...small, num_inference_steps: 200 });
     queued = [running.id, (await client.accepted(waiting)).id];
-    expect(await client.server.stop()).toMatchObject({ code: 0 });
+    await client.queueIs({ running: 1, pending: 1 });
+    client.server.kill('SIGTERM');
+    await client.server.logged(/^stopping/);
+    client.server.resumeHost();
+    expect(await client.server.ended).toMatchObject({ code: 0 });
     const error = { code: 'TOO_NEW', message: 'too new', param: null, faults: [], retryAfterS: null };
     newer = copyOf(id, ({ request }) => ({ state: 'failed', error, request: { ...request, kind: 'layered' } }));
     breakJobs();

@@ -5,8 +5,6 @@ import type { JobAnswer } from '../e2e/jobs.js';
 import { hashOf, type JobClient } from './job-client.js';
 import { Service } from './service.js';
 
-jest.setTimeout(120_000);
-
 /* SIGKILL of a server that has jobs of every kind and state, and what the next one makes of them. */
 
 const long = { ...small, width: 128, height: 128, num_inference_steps: 40 };
@@ -17,6 +15,7 @@ async function kill({ server }: JobClient): Promise<void> {
   const host = server.hostPid();
   server.kill('SIGKILL');
   expect(await server.ended).toMatchObject({ code: null, signal: 'SIGKILL' });
+  server.resumeHost();
   await eventually('the host has followed', () => !isRunning(host));
 }
 
@@ -62,6 +61,7 @@ describe('after a SIGKILL of the server', () => {
 
     const running = await client.accepted(long);
     await client.denoised(running.id, 1);
+    client.server.pauseHost();
     const reader = await client.events(running.id);
     const waiting = await client.accepted(seedless);
     const waits = fate(client.keyed('waits', seedless));
@@ -71,6 +71,7 @@ describe('after a SIGKILL of the server', () => {
     const plain = fate(client.postJson(small));
     const plainId = await idOfPlain(known);
     await client.queueIs({ running: 1, pending: 3 });
+    await eventually('the reader has begun', () => reader.events.length > 0);
     await kill(client);
     expect([await waits, await plain]).toEqual(['lost', 'lost']);
     const told = reader.events.map(({ id }) => id);

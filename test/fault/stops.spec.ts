@@ -2,13 +2,12 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { answerOf, errorOf, fixture, small } from '../e2e/client.js';
+import { HostGate } from '../e2e/host-gate.js';
 import { eventually, isRunning, Server } from '../e2e/server.js';
 import { RawClient } from '../fixtures/raw-client.js';
 import { field, file, formOf, formType } from '../fixtures/forms.js';
 import { hashOf, type JobClient } from './job-client.js';
 import { Service } from './service.js';
-
-jest.setTimeout(120_000);
 
 /* SIGTERM at every stage of the life of a server and of its jobs. */
 
@@ -37,9 +36,11 @@ async function expectInterrupted(answer: Promise<Response>): Promise<void> {
 }
 
 describe('SIGTERM before anything is served', () => {
+  const gate = new HostGate();
   let service: Service;
-  beforeEach(() => (service = new Service()));
+  beforeEach(() => (service = new Service(undefined, gate.variables)));
   afterEach(() => service.end());
+  afterAll(() => gate.end());
 
   it.each(['modules', 'listen'])('ends the server at once (%s)', async (moment) => {
     const preload = join(__dirname, 'stop-early.cjs');
@@ -55,10 +56,13 @@ describe('SIGTERM before anything is served', () => {
     first.server.kill('SIGKILL');
     await first.server.ended;
 
+    gate.close();
     const server = service.start();
     await server.logged(/^engine host started/);
     const host = server.hostPid();
     server.kill('SIGTERM');
+    await server.logged(/^stopping/);
+    gate.open();
     await expectGone(server, host);
     // The run that the SIGKILL ended counts, the one that never came does not.
     expect(service.storedJob(id)).toMatchObject({ state: 'queued', attempt: 1 });
@@ -81,15 +85,15 @@ describe('SIGTERM', () => {
     left.splice(0);
   }
 
-  /** Stops the host at that stage of the job, and sends the signal; the host goes on when the server knows of it. */
+  /** Brings the paused host to that stage of the job, sends the signal and waits until the server knows of it. */
   async function stopAt(id: string, stage: string): Promise<void> {
-    const reader = await client.events(id);
-    await eventually(`job ${id} is at ${stage}`, () => {
-      if (stage === 'encoding') return reader.named('started').length > 0;
-      const step = Number(reader.named('progress').findLast(({ data }) => data['stage'] === 'denoise')?.data['step'] ?? 0);
-      return step >= (stage === 'decoding' ? large.num_inference_steps : 1);
+    const steps = { encoding: 0, denoising: 1, decoding: large.num_inference_steps }[stage] ?? NaN;
+    await eventually(`job ${id} is at ${stage}`, async () => {
+      const { status, progress } = await client.job(id);
+      const isThere = status !== 'queued' && (progress?.stage === 'denoise' ? progress.step : 0) >= steps;
+      if (!isThere) client.server.stepHost();
+      return isThere;
     });
-    process.kill(host, 'SIGSTOP');
     const { progress, status } = await client.job(id);
     expect(status).toBe('running');
     if (stage === 'encoding') expect(progress?.stage ?? 'encode').toBe('encode');
@@ -97,7 +101,6 @@ describe('SIGTERM', () => {
     if (stage === 'decoding') expect(progress).toMatchObject({ step: large.num_inference_steps });
     client.server.kill('SIGTERM');
     await client.server.logged(/^stopping/);
-    process.kill(host, 'SIGCONT');
   }
 
   /** The next server runs it, as if for the first time; it would take too long to see that through. */
@@ -125,6 +128,7 @@ describe('SIGTERM', () => {
     'lets a job that is %s finish, and leaves or sends away what waits',
     async (stage) => {
       await begin();
+      client.server.pauseHost();
       const running = await client.accepted({ ...large, prompt: stage === 'encoding' ? '7'.repeat(1000) : large.prompt });
       const keyed = client.keyed(stage, small);
       left.push(await service.idOfKey(stage));
@@ -140,6 +144,7 @@ describe('SIGTERM', () => {
       expect(refused.headers.get('retry-after')).toEqual(retryAfter);
       expect(await errorOf(refused)).toMatchObject({ status: 503, code: 'ENGINE_UNAVAILABLE' });
       expect(await client.job(waiting.id)).toMatchObject({ status: 'queued', attempt: 0 });
+      client.server.resumeHost();
       await expectGone(client.server, host);
 
       await Promise.all(readers.map(({ ended }) => ended));
@@ -156,9 +161,11 @@ describe('SIGTERM', () => {
       await begin('server.shutdownGraceMs=1');
       const fields = stage === 'decoding' ? large : endless;
       const asynchronous = stage !== 'denoising';
+      client.server.pauseHost();
       const answer = asynchronous ? null : client.keyed('runs', fields);
       const id = asynchronous ? (await client.accepted(fields)).id : await service.idOfKey('runs');
       await stopAt(id, stage);
+      client.server.resumeHost();
       if (answer) await expectInterrupted(answer);
       await expectGone(client.server, host);
       const stored = service.storedJob(id);
@@ -197,6 +204,8 @@ describe('SIGTERM in mid-upload', () => {
   it('refuses one that ends in time, and does not wait for one that does not', async () => {
     const client = await service.begin();
     const host = client.server.hostPid();
+    // The server stays as long as that.
+    client.server.pauseHost();
     const running = client.postJson({ ...small, width: 128, height: 128, num_inference_steps: 40 });
     const [ends, stalls] = [await begin(client), await begin(client)];
     await client.queueIs({ running: 1 });
@@ -206,6 +215,7 @@ describe('SIGTERM in mid-upload', () => {
     const { status, headers, text } = await ends.answer();
     expect([status, JSON.parse(text)]).toMatchObject([503, { error: { code: 'ENGINE_UNAVAILABLE' } }]);
     expect(headers['retry-after']).toEqual(retryAfter);
+    client.server.resumeHost();
     expect((await answerOf(await running)).images).toHaveLength(1);
     await expectGone(client.server, host);
     await expect(stalls.answer()).rejects.toThrow();

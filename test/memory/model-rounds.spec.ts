@@ -45,7 +45,7 @@ class Asker {
 
   private async askAgain(queued: boolean): Promise<void> {
     while (!this.stopped) {
-      const response = await this.client.postJson(quick, queued ? { prefer: 'respond-async' } : {}, AbortSignal.timeout(30_000));
+      const response = await this.client.postJson(quick, queued ? { prefer: 'respond-async' } : {}, AbortSignal.timeout(120_000));
       if (response.status === 202) {
         this.ids.push(((await response.json()) as { id: string }).id);
       } else if (response.status === 200) {
@@ -133,6 +133,6 @@ describe('models that are loaded and unloaded in turn', () => {
       expect([ledger.pending, ledger.running, ledger.ended.failed, ledger.ended.cancelled]).toEqual([0, 0, 0, 0]);
       expect(endedOf(ledger)).toBe(ledger.accepted);
     },
-    rounds * 60_000,
+    rounds * 300_000,
   );
 });

@@ -1,4 +1,5 @@
 import { answerOf, Client, firstOf, picturesOf, small } from '../e2e/client.js';
+import { HostGate } from '../e2e/host-gate.js';
 import { Server, isRunning } from '../e2e/server.js';
 
 const rounds = process.env.QWEN_SLOW === 'short' ? 4 : 60;
@@ -12,9 +13,16 @@ async function untilRunning(client: Client): Promise<void> {
 }
 
 describe('a host that dies again and again', () => {
+  const gate = new HostGate();
   let server: Server;
-  beforeAll(async () => (server = await Server.ready()));
-  afterAll(() => server.stop());
+  beforeAll(async () => {
+    server = new Server([], gate.variables);
+    await server.logged(/^model loaded/);
+  });
+  afterAll(async () => {
+    gate.end();
+    await server.stop();
+  });
 
   it(
     `comes back ${rounds} times, and draws as before`,
@@ -27,11 +35,13 @@ describe('a host that dies again and again', () => {
         const host = server.hostPid();
         const job = client.postJson(long);
         await untilRunning(client);
+        gate.close();
         process.kill(host, signals[round % signals.length] ?? 'SIGKILL');
 
         await server.logged(/^the engine is restarting/, records);
         expect((await client.get('/health/live')).status).toBe(200);
         expect((await client.get('/health/ready')).status).toBe(503);
+        gate.open();
 
         const again = firstOf(await picturesOf(await answerOf(await job)));
         expect(again.data.equals(before.data)).toBe(true);

@@ -202,19 +202,20 @@ describe(JobRunner.name, () => {
 
   it('tells nothing more of a run that was stopped', async () => {
     const stop = new AbortController();
+    const job = await runningJob({}, { previews: 2 });
+    const previews = () => job.events.since(0).filter(({ name }) => name === 'preview').length;
     engine.answer = async (_id, request, options) => {
       options?.onProgress?.({ stage: 'denoise', image: 0, step: 1, total: 4 });
       options?.onPreview?.({ image: 0, index: 0, step: 1, picture: plainResult(request).images[0]! });
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      while (previews() === 0) await settled();
       stop.abort();
       options?.onProgress?.({ stage: 'denoise', image: 0, step: 2, total: 4 });
       options?.onPreview?.({ image: 0, index: 1, step: 2, picture: plainResult(request).images[0]! });
       return plainResult(request);
     };
-    const job = await runningJob({}, { previews: 2 });
     await runner.run(job, stop.signal);
     expect(job.progress).toMatchObject({ step: 1 });
-    expect(job.events.since(0).filter(({ name }) => name === 'preview')).toHaveLength(1);
+    expect(previews()).toBe(1);
   });
 
   it('takes an engine that gives too few images for broken', async () => {

@@ -44,7 +44,7 @@ describe(`${MemoryJobQueue.name} holds a job to its time`, () => {
     bench.learn(1000);
     await bench.addRunning(of('many'));
     for (let i = 0; i < 5; i++) bench.addWaiting(of('many'));
-    expect(bench.refusalOf(newJob({}, of('many', { timeoutMs: 6000 })))).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    expect(bench.refusalOf(newJob({}, of('many', { timeoutMs: 5999 })))).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
     bench.queue.reserve(newJob({}, of('one', { timeoutMs: 2000 })));
   });
 
