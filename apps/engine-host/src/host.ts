@@ -2,9 +2,7 @@ import {
   checkModelFolder,
   fingerprintModelFolder,
   largestThatFits,
-  loadTokenizer,
   PromptEncoder,
-  readGenerationDefaults,
   resolveDefaults,
   textToImageTemplate,
   toEngineError,
@@ -20,7 +18,6 @@ import {
   type Progress,
   type ToHost,
 } from '@app/engine';
-import { join } from 'node:path';
 import { toNativeRequest } from './native-request.js';
 
 type LoadMessage = Extract<ToHost, { type: 'load' }>;
@@ -74,9 +71,7 @@ export class Host {
 
   private async loadModel({ folder, options, specialTokens }: LoadMessage): Promise<ModelInfo> {
     // Before the engine takes it up: a file that was not copied whole is told by its name and size.
-    const { class: pipelineClass, weightBytes } = await checkModelFolder(folder);
-    const recommended = await readGenerationDefaults(folder, pipelineClass);
-    const tokenizer = await loadTokenizer(join(folder, 'tokenizer'));
+    const { class: pipelineClass, recommended, tokenizer, weightBytes } = await checkModelFolder(folder);
     const prompts = new PromptEncoder(tokenizer, textToImageTemplate, specialTokens);
     const native = await this.tellProgress(weightBytes, this.engine.load(folder, options));
     const defaults = resolveDefaults(recommended, native);

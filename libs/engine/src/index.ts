@@ -18,4 +18,3 @@ export { findProjectRoot } from './project-root.js';
 export { PromptEncoder } from './prompt/prompt-encoder.js';
 export { refusedTokenFault } from './prompt/refused-tokens.js';
 export { textToImageTemplate } from './prompt/prompt-templates.js';
-export { loadTokenizer } from './prompt/tokenizer.js';

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadTokenizer } from '../prompt/tokenizer.js';
-import { readGenerationDefaults } from './generation-defaults.js';
+import { loadTokenizer, type Tokenizer } from '../prompt/tokenizer.js';
+import { readGenerationDefaults, type DefaultsLayer } from './generation-defaults.js';
 import { checkModelFile, invalidModel, readModelJson, shown } from './json-file.js';
 import { checkWeightFile, weightFilesOf } from './weight-files.js';
 
@@ -46,8 +46,11 @@ export async function readModelClass(folder: string): Promise<string> {
   return found;
 }
 
+/** A folder of which all was read but the weights. */
 export interface CheckedFolder {
   class: string;
+  recommended: DefaultsLayer[];
+  tokenizer: Tokenizer;
   weightFiles: number;
   weightBytes: number;
 }
@@ -59,11 +62,11 @@ export interface CheckedFolder {
  */
 export async function checkModelFolder(folder: string): Promise<CheckedFolder> {
   const pipelineClass = await readModelClass(folder);
-  await readGenerationDefaults(folder, pipelineClass);
+  const recommended = await readGenerationDefaults(folder, pipelineClass);
   for (const name of configFiles) await readModelJson(join(folder, name), maxIndexBytes);
-  await loadTokenizer(join(folder, 'tokenizer'));
+  const tokenizer = await loadTokenizer(join(folder, 'tokenizer'));
   const files = (await Promise.all(weightFiles.map((name) => weightFilesOf(join(folder, name))))).flat();
   let weightBytes = 0;
   for (const file of files) weightBytes += await checkWeightFile(file);
-  return { class: pipelineClass, weightFiles: files.length, weightBytes };
+  return { class: pipelineClass, recommended, tokenizer, weightFiles: files.length, weightBytes };
 }
