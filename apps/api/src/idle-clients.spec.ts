@@ -89,8 +89,12 @@ describe(`${cutOffIdleClients.name}: of those that send`, () => {
   const patience = 200;
   let server: Server;
   let client: RawClient;
+  let answerAfterMs: number;
   beforeEach(async () => {
-    server = createServer((request, response) => void request.resume().on('end', () => response.end('whole')));
+    answerAfterMs = 0;
+    server = createServer((request, response) => {
+      request.resume().on('end', () => void sleep(answerAfterMs).then(() => response.end('whole')));
+    });
     answerHttpFaults(server);
     cutOffIdleClients(server, patience);
     server.listen(0, '127.0.0.1');
@@ -124,6 +128,12 @@ describe(`${cutOffIdleClients.name}: of those that send`, () => {
       await client.send('x');
       await sleep(patience / 4);
     }
+    expect(await client.answer()).toMatchObject({ status: 200, text: 'whole' });
+  });
+
+  it('lets one that has sent its request wait for the answer', async () => {
+    answerAfterMs = 2 * patience;
+    await client.send(`${begin(1)}x`);
     expect(await client.answer()).toMatchObject({ status: 200, text: 'whole' });
   });
 
