@@ -229,8 +229,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=2)
 
 
-def parsed(words: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
+def parsed(words: list[str] | None = None) -> argparse.Namespace:
+    """`words`: the command line when absent."""
+    parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser)
     return parser.parse_args(words)
 
@@ -265,3 +266,7 @@ def run(arguments: argparse.Namespace) -> None:
             print_alterations(report["imageToImage"]["results"])
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    run(parsed())
